@@ -1,0 +1,34 @@
+"""How much memory there is, and how much this process has used at its peak."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import psutil
+
+from workbench.errors import ResourceError
+
+
+def available_memory() -> int:
+    """Return the bytes that this machine can still hand out without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
+def peak_memory_mb() -> float:
+    """Return the peak resident memory of this process in MB (10⁶ bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def require_memory(n_bytes: int, what: str, remedy: str) -> None:
+    """Check that memory will suffice before a long job starts.
+
+    Raises:
+        ResourceError: less than ``n_bytes`` are available.
+    """
+    available = available_memory()
+    if available < n_bytes:
+        raise ResourceError(
+            f"{what} needs {n_bytes / 1e9:.1f} GB of memory, but {available / 1e9:.1f} GB are available: {remedy}."
+        )

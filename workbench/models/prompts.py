@@ -1,0 +1,61 @@
+"""From text to token ids under the start-token rule."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from workbench.errors import PromptError
+from workbench.models.loaded import LoadedModel
+
+
+def tokenize(
+    model: LoadedModel, prompt: str, *, chat: bool = False, max_tokens: int | None = None
+) -> Int[Tensor, " position"]:
+    """Return the token ids of a prompt, the start token at position 0.
+
+    Args:
+        prompt: plain text, or with ``chat`` the user's turn, put through the model's chat template.
+        max_tokens: a limit below the model's own.
+
+    Raises:
+        PromptError: the prompt is empty, too long, or a chat was asked of a model without a template.
+    """
+    if not prompt:
+        raise PromptError("The prompt is empty: give at least one character of text.")
+    if chat:
+        if not getattr(model.tokenizer, "chat_template", None):
+            raise PromptError(f"The model {model.name!r} has no chat template: leave out --chat.")
+        ids = model.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=False
+        )
+    else:
+        ids = [model.start_token_id, *model.tokenizer.encode(prompt, add_special_tokens=False)]
+    limit = min(model.max_tokens, max_tokens or model.max_tokens)
+    if len(ids) > limit:
+        raise PromptError(
+            f"The prompt has {len(ids)} tokens with its start token, but the limit is {limit}: shorten it."
+        )
+    return torch.tensor(ids, dtype=torch.long)
+
+
+def token_strings(model: LoadedModel, token_ids: Int[Tensor, " position"]) -> list[str]:
+    """Return each token decoded by itself (a byte fragment becomes U+FFFD)."""
+    return [model.tokenizer.decode([token]) for token in token_ids.tolist()]
+
+
+def token_id(model: LoadedModel, text: str) -> int:
+    """Return the id of a text that must be exactly one token.
+
+    Raises:
+        PromptError: the text is no single token of this model.
+    """
+    ids = model.tokenizer.encode(text, add_special_tokens=False)
+    if len(ids) != 1:
+        pieces = [model.tokenizer.decode([piece]) for piece in ids]
+        raise PromptError(
+            f"The target {text!r} is {len(ids)} tokens of {model.name!r} ({pieces}), not one: "
+            "give a single token, with its leading space if it has one."
+        )
+    return int(ids[0])
