@@ -17,7 +17,9 @@ from workbench.errors import FormatError, ResourceError
 if TYPE_CHECKING:
     from torch import Tensor
 
-DATA = Path(__file__).resolve().parent.parent / "data"
+_PACKAGE = Path(__file__).resolve().parent
+# A wheel carries the data inside the package; in a working copy it lies beside it.
+DATA = _PACKAGE / "data" if (_PACKAGE / "data").is_dir() else _PACKAGE.parent / "data"
 
 
 @contextmanager
