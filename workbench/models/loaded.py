@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from workbench.errors import ModelError
 from workbench.models.fingerprint import fingerprint_of
@@ -46,7 +49,17 @@ class LoadedModel:
 
     @property
     def d_vocab(self) -> int:
-        return int(self.bridge.W_U.shape[-1])
+        return int(self.W_U.shape[-1])
+
+    @cached_property
+    def W_U(self) -> Float[Tensor, "d_model vocab"]:
+        """The unembedding, as a view of the model's own weight."""
+        return self.bridge.W_U.detach()
+
+    @cached_property
+    def W_U_mean(self) -> Float[Tensor, " d_model"]:
+        """The mean unembedding vector, which logit targets are measured against."""
+        return self.W_U.mean(dim=-1)
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,143 @@
+"""The attribution graph: plain tables and tensors, free of widgets, sessions and models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+KINDS = ("feature", "error", "token", "bias", "logit")
+
+
+class GraphScores(NamedTuple):
+    """How much of a graph is explained by features.
+
+    Attributes:
+        replacement: share of the end-to-end influence that begins at tokens, not at errors.
+        completeness: influence-weighted share of the nodes' input that is not error.
+        error_share: mean over feature and logit nodes, unweighted, of the share of their input that is error.
+        row_sum_error: largest deviation of a target's explained sum from its value, relative to Σ|weights|.
+    """
+
+    replacement: float
+    completeness: float
+    error_share: float
+    row_sum_error: float
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An attribution graph of one prompt.
+
+    Rows of ``weights`` are the targets: the feature nodes, then the logit nodes. Columns are the sources:
+    the feature, error, token and bias nodes. Both follow the order of ``nodes``.
+
+    Attributes:
+        nodes: one row a node, see DESIGN: node_id, kind, layer, position, feature, token, activation,
+            influence, label, supernode, probability.
+        weights: direct linear effect of each source on each target's pre-activation, or on its logit minus
+            the mean logit. A pruned edge is zero.
+        incoming: Σ|weight| over the feature, error and token sources of each target in the unpruned graph.
+        info: model, CLT, counts, seconds and thresholds of this graph.
+    """
+
+    prompt: str
+    tokens: tuple[str, ...]
+    token_ids: tuple[int, ...]
+    nodes: pd.DataFrame
+    weights: Float[Tensor, "target source"]
+    incoming: Float[Tensor, " target"]
+    full_scores: GraphScores
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def count(self, kind: str) -> int:
+        """Return the number of nodes of a kind."""
+        return int((self.nodes["kind"] == kind).sum())
+
+    @cached_property
+    def n_features(self) -> int:
+        return self.count("feature")
+
+    @property
+    def feature_layer(self) -> Int[Tensor, " feature"]:
+        return torch.from_numpy(self.nodes["layer"].to_numpy(np.int64)[: self.n_features].copy())
+
+    @property
+    def probability(self) -> Float[Tensor, " logit"]:
+        """The logit nodes' probabilities."""
+        rows = self.nodes.loc[self.nodes["kind"] == "logit", "probability"]
+        return torch.from_numpy(rows.to_numpy(np.float32).copy()).to(self.weights.dtype)
+
+    @property
+    def source_index(self) -> np.ndarray:
+        """Row in ``nodes`` of each column of ``weights``."""
+        return np.flatnonzero((self.nodes["kind"] != "logit").to_numpy())
+
+    @property
+    def target_index(self) -> np.ndarray:
+        """Row in ``nodes`` of each row of ``weights``."""
+        return np.flatnonzero(self.nodes["kind"].isin(("feature", "logit")).to_numpy())
+
+    @cached_property
+    def edges(self) -> pd.DataFrame:
+        """The edges: source, target, weight, share, influence; the most influential first.
+
+        ``share`` is the weight over Σ|incoming| of features, errors and tokens; ``influence`` is |share|
+        times the target's own influence (its probability for a logit).
+        """
+        target, source = self.weights.nonzero(as_tuple=True)
+        weight = self.weights[target, source]
+        share = weight / self.incoming[target].clamp_min(1e-10)
+        reach = torch.from_numpy(self.nodes["influence"].to_numpy(np.float32)[self.target_index].copy())
+        reach[self.n_features :] = self.probability.float()
+        edge_influence = share.abs().float() * reach[target]
+        order = edge_influence.argsort(descending=True, stable=True)
+        names = pd.Categorical(self.nodes["node_id"], categories=self.nodes["node_id"])
+        return pd.DataFrame(
+            {
+                "source": names[self.source_index[source[order].numpy()]],
+                "target": names[self.target_index[target[order].numpy()]],
+                "weight": weight[order].float().numpy(),
+                "share": share[order].float().numpy(),
+                "influence": edge_influence[order].numpy(),
+            }
+        )
+
+    @property
+    def n_edges(self) -> int:
+        return int((self.weights != 0).sum())
+
+    def scores(self) -> GraphScores:
+        """Return the scores of the whole graph (a pruned graph carries those of the graph it came from)."""
+        return self.full_scores
+
+    def prune(
+        self, node_threshold: float = 0.8, edge_threshold: float = 0.98, *, keep_errors: bool = True
+    ) -> Graph:
+        """Return the graph without its least influential nodes and edges.
+
+        Args:
+            node_threshold: share of the nodes' total influence to keep, from 0 to 1.
+            edge_threshold: share of the edges' total influence to keep, from 0 to 1.
+            keep_errors: False prunes error nodes like features, as circuit-tracer does.
+
+        Raises:
+            ConfigError: a threshold lies outside 0 to 1.
+        """
+        from workbench.attribution.pruning import prune
+
+        return prune(self, node_threshold, edge_threshold, keep_errors=keep_errors)
+
+    def with_labels(self, labels: Mapping[str, str]) -> Graph:
+        """Return the graph with the given labels, by node id."""
+        nodes = self.nodes.copy()
+        named = nodes["node_id"].astype(str).map(labels)
+        nodes["label"] = named.where(named.notna(), nodes["label"])
+        return replace(self, nodes=nodes)

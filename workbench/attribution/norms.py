@@ -1,0 +1,53 @@
+"""Normalisation layers with a frozen denominator: linear maps, pulled back by their transpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FrozenNorm:
+    """x ↦ (C x) / scale ⊙ weight + bias with a constant ``scale`` a position.
+
+    C subtracts the mean for a LayerNorm (only 1/σ is frozen, the centring stays linear) and is the
+    identity for an RMSNorm.
+    """
+
+    scale: Float[Tensor, "position 1"]
+    weight: Float[Tensor, " d_model"]
+    bias: Float[Tensor, " d_model"] | None
+    centred: bool
+
+    @classmethod
+    def of(cls, norm: Any, scale: Float[Tensor, "position 1"]) -> FrozenNorm:
+        """Read weight, bias and kind from a TransformerLens normalisation component."""
+        original = norm.original_component
+        weight = getattr(original, "weight", None)
+        bias = getattr(original, "bias", None)
+        d_model = int(norm.config.d_model)
+        if weight is None:
+            weight = torch.ones(d_model, dtype=scale.dtype, device=scale.device)
+        elif norm.uses_weight_offset:
+            weight = 1.0 + weight
+        return cls(
+            scale=scale,
+            weight=weight.detach(),
+            bias=None if bias is None or norm.uses_rms_norm else bias.detach(),
+            centred=not norm.uses_rms_norm,
+        )
+
+    def pull_back(
+        self, gradient: Float[Tensor, "... d_model"], position: int, *, weighted: bool = True
+    ) -> Float[Tensor, "... d_model"]:
+        """Return the gradient at the norm's input at one position from the gradient at its output.
+
+        Args:
+            weighted: False when the gradient is taken before the norm's weight (``hook_normalized``).
+        """
+        pulled = gradient * (self.weight / self.scale[position]) if weighted else gradient / self.scale[position]
+        return pulled - pulled.mean(dim=-1, keepdim=True) if self.centred else pulled
