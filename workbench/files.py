@@ -51,6 +51,29 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; when the block succeeds it takes the place of ``path``.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as scratch:
+            fresh, old = Path(scratch) / "fresh", Path(scratch) / "old"
+            fresh.mkdir()
+            yield fresh
+            if path.exists():
+                os.replace(path, old)
+            os.replace(fresh, path)
+    except Exception as error:
+        if isinstance(error, OSError) or "No space left" in str(error):
+            raise ResourceError(_explain(path, error)) from error
+        raise
+
+
 def _explain(path: Path, error: Exception) -> str:
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
     if full:
@@ -85,6 +108,16 @@ def write_safetensors(path: Path | str, tensors: dict[str, Tensor], metadata: di
         save_file(contiguous, temporary, metadata=metadata)
 
 
+def is_finite(tensor: Tensor) -> bool:
+    """Return whether a tensor holds neither NaN nor infinity."""
+    import torch
+
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return True
+    # The extremes carry every NaN and infinity; finding them takes no mask as large as the tensor.
+    return all(bool(torch.isfinite(extreme)) for extreme in tensor.aminmax())
+
+
 def read_safetensors(path: Path | str) -> dict[str, Tensor]:
     """Read a safetensors file and check that every float is finite.
 
@@ -101,7 +134,7 @@ def read_safetensors(path: Path | str) -> dict[str, Tensor]:
             f"Cannot read {path} as safetensors: {error}; the file is missing or truncated, get it again."
         ) from error
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        if not is_finite(tensor):
             raise FormatError(f"The tensor {name!r} in {path} holds a NaN or an infinity: get the file again.")
     return tensors
 
