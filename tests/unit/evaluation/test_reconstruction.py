@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import tiny_clt, tiny_model, tiny_tokens
+
+from workbench.evaluation.reconstruction import (
+    FeatureCounts,
+    ResidualSums,
+    fraction_of_variance_unexplained,
+    reconstruct_by_layer,
+)
+from workbench.models import capture_reads_and_writes
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def fvu(y: torch.Tensor, reconstruction: torch.Tensor) -> tuple[float, list[float]]:
+    """Both arguments: [layer, token, d_model], fed in two uneven batches."""
+    n_layers, n_tokens, d_model = y.shape
+    outputs, left = ResidualSums(n_layers, d_model), ResidualSums(n_layers, d_model)
+    for tokens in torch.arange(n_tokens).split(n_tokens // 2 + 1):
+        for layer in range(n_layers):
+            outputs.add(layer, y[layer, tokens])
+            left.add(layer, (y - reconstruction)[layer, tokens])
+    return fraction_of_variance_unexplained(left.total, outputs)
+
+
+def test_a_perfect_reconstruction_leaves_nothing() -> None:
+    y = random(3, 20, 8)
+
+    assert fvu(y, y) == (0, [0, 0, 0])
+
+
+def test_the_mean_as_prediction_leaves_everything() -> None:
+    y = random(3, 20, 8) + 5
+
+    overall, by_layer = fvu(y, y.mean(1, keepdim=True).expand_as(y))
+
+    assert overall == pytest.approx(1)
+    assert by_layer == pytest.approx([1, 1, 1])
+
+
+def test_fvu_equals_its_definition_and_averages_layers_not_tokens() -> None:
+    y = random(3, 20, 8) * torch.tensor([1.0, 10, 100])[:, None, None] + 2
+    guess = y + random(3, 20, 8, seed=1)
+
+    overall, by_layer = fvu(y, guess)
+
+    expected = (y - guess).square().sum((1, 2)) / (y - y.mean(1, keepdim=True)).square().sum((1, 2))
+    assert by_layer == pytest.approx(expected.tolist())
+    assert overall == pytest.approx(float(expected.mean()))
+
+
+def test_a_layer_without_variance_is_explained_exactly_or_not_at_all() -> None:
+    y = torch.stack([torch.ones(20, 8), torch.zeros(20, 8)]).double()
+
+    assert fvu(y, torch.zeros_like(y))[1] == [1, 0]
+
+
+def test_centred_residuals_are_those_with_the_best_constant() -> None:
+    y = random(1, 20, 8) + 3
+    sums = ResidualSums(1, 8)
+    sums.add(0, y[0])
+
+    torch.testing.assert_close(sums.mean, y.mean(1))
+    torch.testing.assert_close(sums.centred, (y - y.mean(1, keepdim=True)).square().sum((1, 2)))
+    torch.testing.assert_close(sums.total, y.square().sum((1, 2)))
+
+
+def test_l0_and_dead_features_of_an_example() -> None:
+    counts = FeatureCounts(n_layers=2, n_features=4)
+    counts.add(0, torch.tensor([[1.0, 0, 0, 0], [2.0, 3.0, 0, 0]]))
+    counts.add(1, torch.tensor([[0.0, 0, 0, 0], [0.0, 0, 0, 5.0]]))
+    counts.add(0, torch.tensor([[1.0, 0, 0, 0], [0.0, 0, 0, 0]]))
+    counts.add(1, torch.tensor([[0.0, 0, 0, 0], [0.0, 0, 0, 0]]))
+
+    assert counts.l0_by_layer == [1.0, 0.25]
+    assert counts.l0 == 1.25
+    assert counts.dead_by_layer == [0.5, 0.75]
+    assert counts.dead_fraction == 0.625
+
+
+@pytest.mark.parametrize("window", [1, 2, 3])
+@pytest.mark.parametrize("skip", [False, True])
+def test_reconstructing_layer_by_layer_equals_reconstructing_at_once(window: int, skip: bool) -> None:
+    model = tiny_model("gemma3")
+    clt = tiny_clt(model, window=window, skip=skip)
+    reads, _ = capture_reads_and_writes(model, tiny_tokens(length=12)[None])
+    x = reads[:, 0]
+
+    for layer, activations, written in reconstruct_by_layer(clt, list(x)):
+        torch.testing.assert_close(activations, clt.encode(layer, x[layer]))
+        torch.testing.assert_close(written, clt.reconstruct(x)[layer])

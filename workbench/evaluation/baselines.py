@@ -1,0 +1,47 @@
+"""What a transcoder must beat: controls that are transcoders themselves, so that all share one code path."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.clt import CLT
+
+
+def shuffled(clt: CLT, *, seed: int = 0) -> CLT:
+    """Return the control that has the same features and the same decoder rows, wrongly paired.
+
+    Within each layer every feature gets the decoder rows of another, random one. Encoder rows are
+    permuted instead of decoder rows, which is the same transcoder up to the numbering of its
+    features, because with a wide window the decoders are far larger.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.stack([torch.randperm(clt.n_features, generator=generator) for _ in range(clt.n_layers)])
+    order = order.to(clt.W_enc.device)
+    rows = torch.arange(clt.n_layers, device=order.device)[:, None]
+    return replace(
+        clt, W_enc=clt.W_enc[rows, order], b_enc=clt.b_enc[rows, order], threshold=clt.threshold[rows, order]
+    )
+
+
+def featureless(clt: CLT, constant: Float[Tensor, "layer d_model"], *, keep_skip: bool = False) -> CLT:
+    """Return a transcoder that has no active feature: it writes a constant, and its skip where kept.
+
+    With the held-out mean output as constant it is mean ablation, with zero it is zero ablation, with
+    the skip and the mean of what the skip leaves it is the skip alone.
+    """
+    config = clt.config.model_copy(update={"n_features": 1, "window": 1, "skip": keep_skip})
+    encoder = clt.W_enc.new_zeros(clt.n_layers, 1, config.d_model)
+    return CLT(
+        config=config,
+        W_enc=encoder,
+        b_enc=encoder[..., 0],
+        # Zero passes no positive threshold, and a finite one keeps every later product finite.
+        threshold=torch.ones_like(encoder[..., 0]),
+        W_dec=tuple(encoder.new_zeros(1, 1, config.d_model) for _ in range(clt.n_layers)),
+        b_dec=constant.to(clt.b_dec),
+        W_skip=clt.W_skip if keep_skip else None,
+    )
