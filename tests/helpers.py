@@ -112,7 +112,13 @@ def tiny_model(
 ) -> LoadedModel:
     """Return a random model of one architecture, wrapped, with the tokenizer of `tiny_tokenizer`."""
     hf_model = tiny_hf_model(architecture, dtype=dtype, seed=seed, **overrides)
-    return from_huggingface(hf_model, tiny_tokenizer(), name=f"tiny-{architecture}", start_token_id=0)
+    model = from_huggingface(hf_model, tiny_tokenizer(), name=f"tiny-{architecture}", start_token_id=0)
+    if dtype == torch.float64:
+        # Hugging Face's RMSNorm rounds to float32 in between; TransformerLens' own keeps float64.
+        for module in model.bridge.modules():
+            if hasattr(module, "use_native_layernorm_autograd"):
+                module.use_native_layernorm_autograd = False
+    return model
 
 
 def tiny_tokens(*, length: int = 9, seed: int = 0) -> Int[Tensor, " position"]:
