@@ -1,0 +1,26 @@
+"""A graph as files: graph.json (schema 1), nodes.csv and edges.csv."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from workbench.attribution.graph import Graph
+from workbench.attribution.schema1 import to_schema1
+from workbench.files import atomic_file
+
+
+def write_graph(graph: Graph, folder: Path | str, *, slug: str = "graph") -> list[Path]:
+    """Write a graph's three files, each whole or not at all, and return their paths.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written.
+    """
+    folder = Path(folder)
+    paths = [folder / name for name in ("graph.json", "nodes.csv", "edges.csv")]
+    with atomic_file(paths[0]) as temporary:
+        temporary.write_text(json.dumps(to_schema1(graph, slug=slug), ensure_ascii=False, allow_nan=False), "utf-8")
+    for path, table in zip(paths[1:], (graph.nodes, graph.edges), strict=True):
+        with atomic_file(path) as temporary:
+            table.to_csv(temporary, index=False)
+    return paths
