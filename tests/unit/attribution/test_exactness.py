@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from frozen_autograd import frozen_gradients
 from helpers import ARCHITECTURES, Architecture, tiny_clt, tiny_model, tiny_tokens
 
 from workbench.attribution import Graph, attribute
 from workbench.clt import CLT
 from workbench.models import LoadedModel
-
-sys.path.insert(0, str(Path(__file__).parent))
-from frozen_autograd import frozen_gradients
 
 
 def worst_deviation(model: LoadedModel, clt: CLT, graph: Graph, tokens: torch.Tensor) -> float:

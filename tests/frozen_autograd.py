@@ -19,12 +19,19 @@ Row = dict[str, float]
 
 
 def frozen_gradients(
-    model: LoadedModel, clt: CLT, tokens: Tensor, features: list[tuple[int, int, int]], logits: list[int]
+    model: LoadedModel,
+    clt: CLT,
+    tokens: Tensor,
+    features: list[tuple[int, int, int]],
+    logits: list[int],
+    *,
+    targets: list[str] | None = None,
 ) -> tuple[dict[str, Row], dict[str, float]]:
     """Return {target: {source: weight}} and {target: value} for features, errors, tokens, b_dec and position-0 MLPs.
 
     Args:
         features: the active features as (layer, feature, position).
+        targets: the targets wanted, all by default (each costs a backward pass).
     """
     n_layers, n_positions = model.n_layers, len(tokens)
     clean: dict[str, Tensor] = {}
@@ -90,14 +97,14 @@ def frozen_gradients(
 
     def replace(layer: int) -> Callable[..., Tensor]:
         def hook(value: Tensor, hook: Any) -> Tensor:
-            rows = [torch.zeros_like(value[0, 0]) for _ in range(n_positions)]
-            for owner, (at_layer, position, vector) in zip(owners, vectors, strict=True):
-                if at_layer == layer:
-                    rows[position] = rows[position] + scale[owner] * vector
+            here = [at for at, (at_layer, _, _) in enumerate(vectors) if at_layer == layer]
+            written = scale[[owners[at] for at in here], None] * torch.stack([vectors[at][2] for at in here])
+            positions = torch.tensor([vectors[at][1] for at in here])
+            rows = torch.zeros_like(value[0]).index_add(0, positions, written)
             if clt.W_skip is not None:
-                for position in range(1, n_positions):
-                    rows[position] = rows[position] + clt.W_skip[layer] @ live[f"read {layer}"][0, position]
-            return torch.stack(rows)[None]
+                skipped = live[f"read {layer}"][0] @ clt.W_skip[layer].T
+                rows = rows + torch.cat([torch.zeros_like(skipped[:1]), skipped[1:]])
+            return rows[None]
 
         return hook
 
@@ -122,6 +129,8 @@ def frozen_gradients(
     for token in logits:
         values[f"l/{token}/{n_positions - 1}"] = all_logits[token] - all_logits.mean()
     weights = {}
+    if targets is not None:
+        values = {target: values[target] for target in targets}
     for target, value in values.items():
         (gradient,) = torch.autograd.grad(value, scale, retain_graph=True, allow_unused=True)
         weights[target] = dict(zip(names, gradient.tolist(), strict=True))
