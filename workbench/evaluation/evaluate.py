@@ -219,6 +219,7 @@ def _quality(variant: _Variant, outputs: ResidualSums, fidelity: Fidelity, score
         fvu_by_layer=fvu_by_layer,
         l0=0.0 if counts is None else counts.l0,
         l0_by_layer=[0.0] * len(fvu_by_layer) if counts is None else counts.l0_by_layer,
+        dead_by_layer=None if counts is None else counts.dead_by_layer,
         dead_fraction=None if counts is None else counts.dead_fraction,
         kl=fidelity.kl,
         delta_ce=fidelity.delta_ce,

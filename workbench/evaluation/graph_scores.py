@@ -34,7 +34,7 @@ def graph_scores(
     """
     scores = []
     for prompt in prompts:
-        scores.append(attribute(model, clt, prompt, **options).scores())
+        scores.append(attribute(model, clt, prompt, progress=False, **options).scores())
         advance(1)
     return GraphScores(
         replacement_score=fmean(score.replacement for score in scores),

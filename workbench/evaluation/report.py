@@ -13,9 +13,11 @@ class GraphScores(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    replacement_score: float = Field(description="share of influence paths from tokens that pass no error node")
-    completeness_score: float = Field(description="influence-weighted share of nodes' inputs that are no errors")
-    error_share: float = Field(description="share of the influence that error nodes have")
+    replacement_score: float = Field(description="share of end-to-end influence that begins at tokens, not at errors")
+    completeness_score: float = Field(description="influence-weighted share of the nodes' input that is no error")
+    error_share: float = Field(
+        description="mean over feature and logit nodes of the share of their input that is error"
+    )
     row_sum_error: float = Field(description="largest relative mismatch of a row's sum with its target, any prompt")
 
 
@@ -31,6 +33,7 @@ class Quality(BaseModel):
     fvu_by_layer: list[float]
     l0: float = Field(description="active features a token, all layers together")
     l0_by_layer: list[float]
+    dead_by_layer: list[float] | None
     dead_fraction: float | None = Field(description="features never active on the held-out tokens; None without any")
     kl: float = Field(description="mean KL(model ‖ replacement model), nats, all MLPs replaced, position 0 exact")
     delta_ce: float = Field(description="cross-entropy of the replacement model minus that of the model, nats")

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.errors import ResourceError
+from workbench.evaluation import CLTReport, Quality, write_model_card
+
+
+def quality(**changes: Any) -> dict[str, Any]:
+    figures: dict[str, Any] = {
+        "fvu": 0.25,
+        "fvu_by_layer": [0.2, 0.3],
+        "l0": 24.0,
+        "l0_by_layer": [11.0, 13.0],
+        "dead_by_layer": [0.0, 0.125],
+        "dead_fraction": 0.0625,
+        "kl": 1.5,
+        "delta_ce": 1.25,
+        "top1_agreement": 0.5,
+        "replacement_score": 0.45,
+        "completeness_score": 0.8125,
+        "error_share": 0.21,
+        "row_sum_error": 1e-6,
+    }
+    return figures | changes
+
+
+def report(**changes: Any) -> CLTReport:
+    ablated = Quality(**quality(fvu=1.0, l0=0.0, dead_fraction=None, dead_by_layer=None, kl=7.5))
+    shuffled = Quality(**quality(fvu=1.75, kl=6.5))
+    about: dict[str, Any] = {
+        "clt": "gemma-3-270m",
+        "model": "gemma-3-270m",
+        "fingerprint": "abc123",
+        "n_features": 512,
+        "window": 2,
+        "skip": False,
+        "n_tokens": 4095,
+        "ce": 3.25,
+        "n_prompts": 10,
+        "seconds": 60.0,
+        "baselines": {"mean_ablation": ablated, "shuffled": shuffled},
+    }
+    return CLTReport(**(quality() | about | changes))
+
+
+def card(tmp_path: Path, metadata: dict[str, Any] | None = None, **changes: Any) -> str:
+    path = tmp_path / "README.md"
+    write_model_card(report(**changes), metadata or {}, path)
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_clt_and_its_baselines_stand_in_one_table(tmp_path: Path) -> None:
+    text = card(tmp_path)
+
+    assert "| **this CLT** | 0.250 | 24.0 | 1.500 | 1.250 | 0.500 | 0.450 | 0.812 | 0.210 |" in text
+    assert "| mean ablation | 1.000 | 0.0 | 7.500 |" in text
+    assert "| shuffled control | 1.750 | 24.0 | 6.500 |" in text
+    assert "4,095 held-out tokens" in text
+    assert "10 prompts" in text
+    assert "Dead features on these tokens: 6.2%." in text
+
+
+def test_every_layer_has_its_row(tmp_path: Path) -> None:
+    text = card(tmp_path)
+
+    assert "| 0 | 0.200 | 11.0 | 0.0% |" in text
+    assert "| 1 | 0.300 | 13.0 | 12.5% |" in text
+
+
+def test_the_recipe_is_told_and_its_nested_values_too(tmp_path: Path) -> None:
+    text = card(tmp_path, {"recipe": {"lr": 0.003, "skip": False, "corpus": "a|b"}, "token_passes": 1_000_448})
+
+    assert "| `recipe.lr` | 0.003 |" in text
+    assert "| `recipe.skip` | no |" in text
+    assert r"| `recipe.corpus` | a\|b |" in text
+    assert "| `token_passes` | 1,000,448 |" in text
+
+
+def test_graph_scores_that_were_not_measured_are_dashes(tmp_path: Path) -> None:
+    text = card(tmp_path, n_prompts=0, replacement_score=None, completeness_score=None, error_share=None)
+
+    assert "| **this CLT** | 0.250 | 24.0 | 1.500 | 1.250 | 0.500 | – | – | – |" in text
+    assert "prompts." not in text.split("## By layer")[0]
+
+
+def test_gemmas_notice_travels_with_its_clts(tmp_path: Path) -> None:
+    assert "> Gemma is provided under and subject to the Gemma Terms of Use" in card(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "licence"),
+    [
+        ("smollm2-135m-instruct", "under the Apache-2.0"),
+        ("someone/model", "the licence of that model applies"),
+    ],
+)
+def test_the_licence_is_that_of_the_model(tmp_path: Path, model: str, licence: str) -> None:
+    text = card(tmp_path, model=model)
+
+    assert licence in text
+    assert "Gemma" not in text
+
+
+def test_a_card_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+
+    with pytest.raises(ResourceError, match="Cannot write"):
+        write_model_card(report(), {}, tmp_path / "file" / "README.md")

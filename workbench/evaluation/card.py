@@ -1,0 +1,154 @@
+"""The model card of a CLT: what it is, how it was trained, how good it is, beside what it must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.evaluation.report import CLTReport, Quality
+from workbench.files import atomic_file
+from workbench.models import is_named, named_model
+
+BASELINES = {
+    "skip_alone": "its skip alone, no features",
+    "mean_ablation": "mean ablation",
+    "zero_ablation": "zero ablation",
+    "shuffled": "shuffled control",
+}
+
+# What a licence demands to be shipped with everything that is derived from the model, word for word.
+_NOTICES = {
+    "Gemma Terms of Use": (
+        "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
+    )
+}
+
+_DEFINITIONS = """\
+All figures are over positions ≥ 1 of held-out rows that begin with the start token; at position 0 the model's own MLP \
+outputs are kept. Tokens of outlier norm are counted like any other.
+
+- **FVU**: Σ|y − ŷ|² / Σ|y − ȳ|² of what the MLPs write, ŷ computed from the model's own activations; mean over layers.
+- **L0**: active features a token, all layers together. **Dead**: never active on these tokens, so fewer on more text.
+- **KL**, **ΔCE**, **top-1**: the replacement model, in which *every* MLP is replaced and each layer reads what the \
+replaced layers below made, against the model: KL(model ‖ replacement) and the rise of the cross-entropy in nats, the \
+share of positions where both predict the same token.
+- **Replacement**, **completeness**, **error share**: means over the attribution graphs of the evaluation prompts. A \
+graph without any feature has scores too, because attention carries tokens to the output: compare with mean ablation.
+- **Mean ablation**: every MLP output replaced by its layer's held-out mean. **Zero ablation**: by zero. **Shuffled \
+control**: the same features and the same decoder rows, wrongly paired within each layer."""
+
+
+def write_model_card(report: CLTReport, train_metadata: Mapping[str, Any], path: Path | str) -> None:
+    """Write the model card of a CLT as Markdown, whole or not at all.
+
+    Args:
+        train_metadata: recipe, tokens, time, as the trainer keeps them; nested values are flattened.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_text(model_card(report, train_metadata), encoding="utf-8")
+
+
+def model_card(report: CLTReport, train_metadata: Mapping[str, Any]) -> str:
+    """Return the text of the model card; see :func:`write_model_card`."""
+    kind = "per-layer transcoder" if report.window == 1 else f"cross-layer transcoder of window {report.window}"
+    n_layers = len(report.fvu_by_layer)
+    sections = [
+        f"# A CLT of {report.model}",
+        f"A {kind}: {n_layers} layers × {report.n_features:,} features, {'with' if report.skip else 'without'} skip. "
+        f"It belongs to the model with the fingerprint `{report.fingerprint}` and to no other.",
+        "## How good it is",
+        f"Measured on {report.n_tokens:,} held-out tokens, on which the model's own cross-entropy is {report.ce:.3f} nats"
+        + (f", and on {report.n_prompts} prompts." if report.n_prompts else "."),
+        _quality_table(report),
+        f"Dead features on these tokens: {report.dead_fraction:.1%}." if report.dead_fraction is not None else "",
+        "## By layer",
+        _layer_table(report),
+        "## How it was trained",
+        _recipe(train_metadata),
+        "## What the figures mean",
+        _DEFINITIONS,
+        "## Licence",
+        _licence(report.model),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _quality_table(report: CLTReport) -> str:
+    baselines = [(BASELINES.get(key, key), quality) for key, quality in report.baselines.items()]
+    return _table(
+        ("", "FVU", "L0", "KL", "ΔCE", "top-1", "replacement", "completeness", "error share"),
+        [(name, *quality_cells(quality)) for name, quality in [("**this CLT**", report), *baselines]],
+    )
+
+
+def quality_cells(quality: Quality) -> list[str]:
+    """Return the figures of one row of the comparison, as text: FVU, L0, KL, ΔCE, top-1, graph scores."""
+    figures = (
+        (quality.fvu, ".3f"),
+        (quality.l0, ".1f"),
+        (quality.kl, ".3f"),
+        (quality.delta_ce, ".3f"),
+        (quality.top1_agreement, ".3f"),
+        (quality.replacement_score, ".3f"),
+        (quality.completeness_score, ".3f"),
+        (quality.error_share, ".3f"),
+    )
+    return ["–" if value is None else format(value, spec) for value, spec in figures]
+
+
+def _layer_table(report: CLTReport) -> str:
+    dead = report.dead_by_layer or [0.0] * len(report.fvu_by_layer)
+    rows = zip(report.fvu_by_layer, report.l0_by_layer, dead, strict=True)
+    return _table(
+        ("layer", "FVU", "L0", "dead"),
+        [(str(layer), f"{fvu:.3f}", f"{l0:.1f}", f"{dead:.1%}") for layer, (fvu, l0, dead) in enumerate(rows)],
+    )
+
+
+def _recipe(metadata: Mapping[str, Any]) -> str:
+    if not metadata:
+        return "Nothing is recorded of its training."
+    return _table(("", "value"), [(f"`{key}`", _inline(value)) for key, value in _flat(metadata)])
+
+
+def _flat(metadata: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in metadata.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    # A pipe or a line break would end the cell.
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _licence(model: str) -> str:
+    if not is_named(model):
+        return f"This CLT is derived from {model}: the licence of that model applies to it too."
+    named = named_model(model)
+    text = f"This CLT is derived from {model}, which is under the {named.licence} ({named.licence_url})"
+    notice = _NOTICES.get(named.licence)
+    if notice is None:
+        return f"{text}, and is distributed under the same licence."
+    return (
+        f"{text}. Those terms, their use restrictions included, bind whoever uses this CLT or passes it on, and this "
+        f"notice has to travel with it:\n\n> {notice}"
+    )
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    # Text to the left, figures to the right.
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
