@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
+from pathlib import Path
 
 import psutil
 
@@ -17,6 +19,13 @@ def available_memory() -> int:
 
 def peak_memory_mb() -> float:
     """Return the peak resident memory of this process in MB (10⁶ bytes)."""
+    if sys.platform == "linux":
+        # getrusage carries the peak of the parent over fork and exec: a command started from a large notebook
+        # would report the notebook's. The high-water mark of the address space starts anew.
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 

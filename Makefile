@@ -1,0 +1,86 @@
+# Every target sets up what it needs; `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+EXTRAS ?= dev
+MODEL ?= smollm2-135m-instruct
+PROMPT ?= When Mary and John went to the store, John gave a drink to
+JOBS ?= 2
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Tests never reach for a hub, and several workers must not each start a thread for every core.
+OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+PYTEST := $(OFFLINE) $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup weights demo lab test test-fast soak bench widgets notebooks format lint constraints clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## make .venv and install the package with the pinned versions
+
+# The stamp is written last: an installation that was interrupted is taken up again by the next make.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "circuit-workbench needs Python 3.11 or newer: run make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+weights: setup ## fetch both models; Gemma only where its licence is accepted
+	$(BIN)/workbench fetch smollm2-135m-instruct
+	@$(BIN)/workbench fetch gemma-3-270m || { [ -z "$$WORKBENCH_ACCEPT_LICENCE" ] && \
+	  echo "Without its weights the tests on Gemma are skipped." >&2; }
+
+demo: setup ## trace one prompt with the default model into out/demo
+	@$(BIN)/workbench fetch $(MODEL)
+	@$(BIN)/workbench trace "$(PROMPT)" --model $(MODEL) --out out/demo
+
+lab: setup ## JupyterLab on the notebooks
+	@mkdir -p notebooks
+	$(BIN)/workbench lab
+
+test: setup lint weights ## every check and every test but the soak tests and the benchmarks
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not soak and not benchmark"
+
+test-fast: setup ## the unit tests
+	$(PYTEST) tests/unit -m "not soak and not benchmark"
+
+soak: setup weights ## the tests that take longer than make test allows
+	@$(PYTEST) -m soak || { status=$$?; \
+	  [ $$status -ne 5 ] || echo "No test is marked soak in this version: there is nothing to soak." >&2; exit $$status; }
+
+bench: setup weights ## the tests that measure time and memory
+	@$(PYTEST) -m benchmark || { status=$$?; \
+	  [ $$status -ne 5 ] || echo "No test is marked benchmark in this version: there is nothing to measure." >&2; exit $$status; }
+
+widgets: ## bundle the TypeScript of the widgets into workbench/widgets/static
+	@[ -f widgets/package.json ] || { echo "widgets/package.json is missing: this version has no widgets to build." >&2; exit 1; }
+	cd widgets && npm ci && npm run build
+
+notebooks: setup weights ## execute the notebooks and fail where one does
+	@ls notebooks/*.ipynb >/dev/null 2>&1 || { echo "notebooks/ holds no notebook in this version." >&2; exit 1; }
+	$(PYTEST) --nbmake -n $(JOBS) notebooks
+
+format: setup ## format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: setup ## ruff, mypy and the order of the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Into an environment of its own, so that nothing that somebody tried out ends up among the pins.
+constraints: ## write constraints.txt anew from the newest versions that pyproject.toml allows
+	rm -rf build/pins && $(PYTHON) -m venv build/pins
+	build/pins/bin/python -m pip install --disable-pip-version-check -e '.[dev,cluster]' 'torch==2.13.0'
+	{ grep '^#' constraints.txt; build/pins/bin/python -m pip freeze --exclude-editable \
+	  | grep -vE '^(nvidia-|cuda-|triton==)' | sed -E 's/^(torch==[^+]*)\+.*/\1/' | LC_ALL=C sort -f; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean: ## remove what make made, the virtual environment included
+	rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
