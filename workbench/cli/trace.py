@@ -118,7 +118,9 @@ def _print_summary(result: dict[str, Any], graph: Graph, pruned: Graph, seconds:
     out.print(paths, "")
 
     scores = table("Is it the model, or only the method?", score="left", value="right", meaning="left")
-    scores.add_row("replacement", f"{result['replacement_score']:.3f}", "influence that starts at tokens, not at errors")
+    scores.add_row(
+        "replacement", f"{result['replacement_score']:.3f}", "influence that starts at tokens, not at errors"
+    )
     scores.add_row("completeness", f"{result['completeness_score']:.3f}", "nodes' input that features explain")
     scores.add_row("error share", f"{result['error_share']:.3f}", "mean share of a node's input that is error")
     scores.add_row("row-sum error", f"{result['row_sum_error']:.1e}", "deviation from what the model computed")

@@ -2,7 +2,7 @@
 
 from workbench.models.cache import cache_folder, is_fetched, model_folder
 from workbench.models.capture import READ_HOOK, WRITE_HOOK, capture, capture_reads_and_writes, run_decoder
-from workbench.models.fetch import fetch
+from workbench.models.fetching import fetch
 from workbench.models.loaded import LoadedModel, from_huggingface
 from workbench.models.loading import load_model
 from workbench.models.prompts import token_id, token_strings, tokenize

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
-
 from workbench.files import read_json, write_json
 from workbench.models.quiet import quiet
 
@@ -21,20 +19,15 @@ def dequantise(gguf: Path, folder: Path, *, progress: bool = True) -> None:
 
     Dequantising is exact: each block of integers times its scale, plus its offset, in float32.
     """
-    with tqdm(total=3, desc="tokenizer", unit="step", file=sys.stderr, disable=not progress) as bar:
-        _write_tokenizer(gguf, folder)
-        bar.update()
-        bar.set_description("dequantise")
-        model = _read_model(gguf)
-        bar.update()
-        bar.set_description("write")
-        _write_model(model, folder)
-        bar.update()
+    _write_tokenizer(gguf, folder, progress=progress)
+    _write_model(_read_model(gguf, progress=progress), folder)
 
 
-def _write_tokenizer(gguf: Path, folder: Path) -> None:
+def _write_tokenizer(gguf: Path, folder: Path, *, progress: bool) -> None:
     import transformers
 
+    if progress:
+        sys.stderr.write("Reading the tokenizer; this takes up to a minute.\n")
     with quiet():
         # transformers annotates neither of the two methods.
         auto: Any = transformers.AutoTokenizer
@@ -49,11 +42,12 @@ def _write_tokenizer(gguf: Path, folder: Path) -> None:
     write_json(folder / "tokenizer_config.json", config)
 
 
-def _read_model(gguf: Path) -> PreTrainedModel:
+def _read_model(gguf: Path, *, progress: bool) -> PreTrainedModel:
     import torch
     import transformers
 
-    with quiet(standard_error=True):
+    # transformers' bar over the tensors cannot be switched off by its own settings.
+    with quiet(standard_error=not progress):
         model: PreTrainedModel = transformers.AutoModelForCausalLM.from_pretrained(
             str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32
         )

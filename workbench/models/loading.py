@@ -11,7 +11,7 @@ import torch
 from workbench.errors import ModelError
 from workbench.memory import require_memory
 from workbench.models.cache import RECORD, model_folder, read_record
-from workbench.models.fetch import fetch
+from workbench.models.fetching import fetch
 from workbench.models.loaded import LoadedModel, from_huggingface
 from workbench.models.quiet import quiet
 from workbench.models.registry import DEFAULT_MODEL, is_named, named_model, suggestion
@@ -128,6 +128,9 @@ def _read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"Cannot load the tokenizer of {name!r} from {folder}: {reason}.") from error
+    if tokenizer.pad_token is None:
+        # TransformerLens pads whatever it tokenizes, a single prompt too.
+        tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 

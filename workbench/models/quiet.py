@@ -17,9 +17,10 @@ def quiet(*, standard_error: bool = False) -> Iterator[None]:
     Args:
         standard_error: hold back all that is written to standard error, for bars that cannot be switched off.
     """
-    from huggingface_hub.utils import logging as hub_logging
+    from huggingface_hub.utils import logging as untyped_hub_logging
     from transformers.utils import logging as untyped_logging
 
+    hub_logging: Any = untyped_hub_logging
     transformers_logging: Any = untyped_logging
 
     verbosity = transformers_logging.get_verbosity()

@@ -1,0 +1,31 @@
+"""The real models, fetched into the user's cache if they are not there yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench.models import LoadedModel, fetch, load_model
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> LoadedModel:
+    fetch("smollm2-135m-instruct")
+    return load_model("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="session")
+def gemma3() -> LoadedModel:
+    with pytest.MonkeyPatch.context() as patch:
+        # Nobody can answer a question in a test run; whoever runs it has the terms in README.
+        patch.setenv("WORKBENCH_ACCEPT_LICENCE", "1")
+        fetch("gemma-3-270m")
+    return load_model("gemma-3-270m")

@@ -1,0 +1,1 @@
+"""The `workbench` command: what scripts and other people's pipelines call."""
