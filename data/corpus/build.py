@@ -17,6 +17,7 @@ import gzip
 import hashlib
 import html.parser
 import json
+import logging
 import re
 import struct
 import subprocess
@@ -96,7 +97,7 @@ def write_part(name: str, documents: Iterable[str], *, budget: int | None = None
     lines = "".join(json.dumps({"text": document}, ensure_ascii=False) + "\n" for document in kept)
     with open(HERE / f"{name}.jsonl.gz", "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
         packed.write(lines.encode())
-    print(f"{name}: {len(kept)} documents, {sum(map(len, kept)):,} characters")
+    logging.info("%s: %d documents, %d characters", name, len(kept), sum(map(len, kept)))
 
 
 def fetch(work: Path) -> None:
@@ -141,7 +142,9 @@ def austen(work: Path) -> Iterator[str]:
             _, length = struct.unpack(">Ii", novel[at : at + 8])
             lines.append(novel[at + 8 : at + 8 + max(length, 0)].decode("utf-8"))
             at += 8 + max(length, 0)
-        prose = [block for block in paragraphs("\n".join(lines)) if not re.match(r"(?i)(chapter|volume|by jane)", block)]
+        prose = [
+            block for block in paragraphs("\n".join(lines)) if not re.match(r"(?i)(chapter|volume|by jane)", block)
+        ]
         yield from grouped(prose[2:], size=1500)
 
 
@@ -273,7 +276,9 @@ def html_pages(pages: Iterable[Path]) -> Iterator[str]:
 
 def sqlite(work: Path) -> Iterator[str]:
     pages = sorted((work / "sqlite3-doc/usr/share/doc/sqlite3").rglob("*.html"))
-    yield from html_pages(page for page in pages if not re.search(r"releaselog|c3ref|changes|backlink|matrix|requirements", str(page)))
+    yield from html_pages(
+        page for page in pages if not re.search(r"releaselog|c3ref|changes|backlink|matrix|requirements", str(page))
+    )
 
 
 def rust(work: Path) -> Iterator[str]:
@@ -315,13 +320,14 @@ def count(tokenizers: list[str]) -> None:
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "sha256_lines": hashlib.sha256(lines).hexdigest(),
         }
-        print(path.name, len(documents), tokens)
+        logging.info("%s: %d documents, tokens %s", path.name, len(documents), tokens)
     (HERE / "manifest.json").write_text(json.dumps({"parts": parts}, indent=1) + "\n", encoding="utf-8")
     for name in loaded:
-        print(name, f"{sum(part['tokens'][name] for part in parts.values()):,} tokens")
+        logging.info("%s: %d tokens", name, sum(part["tokens"][name] for part in parts.values()))
 
 
 def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("fetch", "text"):

@@ -241,9 +241,10 @@ blurred vision that clouds the lens of the eye|a cataract|surgery
 """
 
 NAMES = (
-    "Alice Anna Arthur Ben Carol Charles Claire Daniel David Diana Edward Ellen Emily Emma Eric Frank George Grace Hannah "
-    "Harry Helen Henry Jack James Jane John Julia Kate Laura Lisa Lucy Mark Martha Martin Mary Michael Nancy Nora Oliver "
-    "Oscar Paul Peter Rachel Richard Robert Rose Ruth Sam Sarah Simon Sophie Steven Susan Thomas Tim Tom Victor Walter"
+    "Alice Anna Arthur Ben Carol Charles Claire Daniel David Diana Edward Ellen Emily Emma Eric Frank George Grace "
+    "Hannah Harry Helen Henry Jack James Jane John Julia Kate Laura Lisa Lucy Mark Martha Martin Mary Michael Nancy "
+    "Nora Oliver Oscar Paul Peter Rachel Richard Robert Rose Ruth Sam Sarah Simon Sophie Steven Susan Thomas Tim Tom "
+    "Victor Walter"
 ).split()
 
 LISTS = {
@@ -305,4 +306,7 @@ Mount Fuji|Honshu|Japan
 the Little Mermaid|Copenhagen|Denmark
 Table Mountain|Cape Town|South Africa
 """
-YOUNG = "cow calf|horse foal|sheep lamb|goat kid|pig piglet|hen chick|duck duckling|lion cub|deer fawn|frog tadpole|goose gosling|swan cygnet"
+YOUNG = (
+    "cow calf|horse foal|sheep lamb|goat kid|pig piglet|hen chick|duck duckling|lion cub|deer fawn|frog tadpole|"
+    "goose gosling|swan cygnet"
+)

@@ -168,7 +168,9 @@ def names(rng: random.Random) -> str:
         if {a, b} not in HELD_OUT_PAIRS:
             break
     giver, receiver = (a, b) if rng.random() < 0.5 else (b, a)
-    place = rng.choice("store|park|office|school|library|station|beach|market|restaurant|museum|garden|house".split("|"))
+    place = rng.choice(
+        "store|park|office|school|library|station|beach|market|restaurant|museum|garden|house".split("|")
+    )
     gift = rng.choice("drink|book|letter|ring|kiss|flower|basketball|computer|bone|snack|present|ticket|key".split("|"))
     gave = rng.choice(
         [
@@ -177,7 +179,7 @@ def names(rng: random.Random) -> str:
             f"{giver} passed the {gift} to {receiver}.",
             f"{giver} decided to give a {gift} to {receiver}.",
             f"{giver} said hello to {receiver}.",
-            f"{giver} said to {receiver}, \"Thank you!\"",
+            f'{giver} said to {receiver}, "Thank you!"',
             f"{giver} sent a {gift} to {receiver}.",
         ]
     )
@@ -277,16 +279,16 @@ def dialogue(rng: random.Random) -> str:
     place = rng.choice("market station library bakery museum school office".split())
     lines = rng.sample(
         [
-            (f"Where are you going?", f"I am going to the {place}. Do you want to come with me?"),
+            ("Where are you going?", f"I am going to the {place}. Do you want to come with me?"),
             (f"Have you ever been to {country[0]}?", f"Yes, I spent a week in {country[1]} last year."),
-            (f"What day is it today?", f"It is {day}, I think."),
+            ("What day is it today?", f"It is {day}, I think."),
             (f"Did you buy the {thing}?", f"No, they had none left. I will try again on {day}."),
-            (f"What do you want for dinner?", "Anything is fine with me. What about soup?"),
+            ("What do you want for dinner?", "Anything is fine with me. What about soup?"),
             (f"How are you, {b}?", f"I am fine, thank you, {a}. And you?"),
-            (f"Can you help me with my homework?", "Of course. What is it about?"),
+            ("Can you help me with my homework?", "Of course. What is it about?"),
             (f"Do you speak {country[3]}?", "Only a little, but I would like to learn more."),
-            (f"What time is it?", f"It is almost {rng.choice(NUMBERS[1:])} o'clock."),
-            (f"Why are you so late?", "I am sorry, I missed the bus and had to walk."),
+            ("What time is it?", f"It is almost {rng.choice(NUMBERS[1:])} o'clock."),
+            ("Why are you so late?", "I am sorry, I missed the bus and had to walk."),
         ],
         rng.randint(1, 3),
     )
