@@ -19,6 +19,9 @@ def prune(graph: Graph, node_threshold: float, edge_threshold: float, *, keep_er
     for name, value in (("node_threshold", node_threshold), ("edge_threshold", edge_threshold)):
         if not 0 <= value <= 1:
             raise ConfigError(f"The {name} is {value}, but it is a share of the influence: give a number from 0 to 1.")
+    info = {**graph.info, "node_threshold": node_threshold, "edge_threshold": edge_threshold}
+    if node_threshold == edge_threshold == 1:
+        return replace(graph, info=info)
     kinds = graph.nodes["kind"].to_numpy()
     source_kind, target_kind = kinds[graph.source_index], kinds[graph.target_index]
     n_features = graph.n_features
@@ -64,5 +67,5 @@ def prune(graph: Graph, node_threshold: float, edge_threshold: float, *, keep_er
         nodes=graph.nodes[rows.numpy()].reset_index(drop=True),
         weights=(graph.weights * keep_edge)[keep_target][:, keep_source],
         incoming=graph.incoming[keep_target],
-        info={**graph.info, "node_threshold": node_threshold, "edge_threshold": edge_threshold},
+        info=info,
     )

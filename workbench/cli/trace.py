@@ -86,7 +86,9 @@ def _print_summary(result: dict[str, Any], graph: Graph, pruned: Graph, seconds:
     out = console()
 
     def table(title: str, **columns: str) -> Table:
-        made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        # Not the table's own title, which would be wrapped to the table's width.
+        out.print(title, style="bold", soft_wrap=True)
+        made = Table(box=None, pad_edge=False)
         for name, justify in columns.items():
             made.add_column(name.replace("_", " "), justify=justify, overflow="fold")  # type: ignore[arg-type]
         return made

@@ -28,6 +28,8 @@ def fingerprint_of(hf_model: PreTrainedModel) -> str:
         for key, value in sorted(hf_model.config.to_dict().items())
         if key not in _VOLATILE and not key.startswith("_")
     }
+    # Saving a model fills this in: a model is the same before and after.
+    config["architectures"] = [type(hf_model).__name__]
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, parameter in sorted(hf_model.named_parameters()):
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
