@@ -122,9 +122,9 @@ def tiny_model(
     model = from_huggingface(hf_model, tiny_tokenizer(), name=f"tiny-{architecture}", start_token_id=0)
     if dtype == torch.float64:
         # Hugging Face's RMSNorm rounds to float32 in between; TransformerLens' own keeps float64.
-        for module in model.bridge.modules():
-            if hasattr(module, "use_native_layernorm_autograd"):
-                module.use_native_layernorm_autograd = False
+        norms: list[Any] = [m for m in model.bridge.modules() if hasattr(m, "use_native_layernorm_autograd")]
+        for norm in norms:
+            norm.use_native_layernorm_autograd = False
     return model
 
 

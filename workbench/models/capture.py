@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from workbench.errors import ModelError
 from workbench.models.loaded import LoadedModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Hook names are templates over the layer, as a CLT's config stores them.
 READ_HOOK = "blocks.{layer}.mlp.hook_in"
@@ -34,13 +37,11 @@ def run_decoder(
         if name not in known:
             raise ModelError(f"The model {model.name!r} has no hook {name!r}: see bench.model.hook_dict for its hooks.")
     with model.bridge.hooks(fwd_hooks=list(hooks)):
-        decoder = model.bridge.original_model.base_model
-        return decoder(input_ids=tokens.to(model.device), use_cache=False).last_hidden_state
+        decoder = cast("PreTrainedModel", model.bridge.original_model.base_model)
+        return cast(Tensor, decoder(input_ids=tokens.to(model.device), use_cache=False).last_hidden_state)
 
 
-def capture(
-    model: LoadedModel, tokens: Int[Tensor, "batch position"], names: Sequence[str]
-) -> dict[str, Tensor]:
+def capture(model: LoadedModel, tokens: Int[Tensor, "batch position"], names: Sequence[str]) -> dict[str, Tensor]:
     """Return the activations at the named hooks, by name."""
     kept: dict[str, Tensor] = {}
 

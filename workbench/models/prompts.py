@@ -42,7 +42,7 @@ def tokenize(
 
 def token_strings(model: LoadedModel, token_ids: Int[Tensor, " position"]) -> list[str]:
     """Return each token decoded by itself (a byte fragment becomes U+FFFD)."""
-    return [model.tokenizer.decode([token]) for token in token_ids.tolist()]
+    return [str(model.tokenizer.decode([token])) for token in token_ids.tolist()]
 
 
 def token_id(model: LoadedModel, text: str) -> int:
