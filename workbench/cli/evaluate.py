@@ -75,12 +75,23 @@ def show(report: CLTReport) -> None:
 
     out = console()
     out.print(
-        f"{report.clt} on {report.model}: {report.n_tokens:,} held-out tokens (the model's own cross-entropy "
-        f"{report.ce:.3f} nats), {report.n_prompts} prompts, {report.seconds:.0f} s\n"
+        f"{report.clt} on {report.model}: {report.n_tokens:,} held-out tokens ({report.n_outliers} of outlier norm; "
+        f"the model's own cross-entropy is {report.ce:.3f} nats), {report.n_prompts} prompts, {report.seconds:.0f} s\n"
     )
     table = Table(box=None, pad_edge=False)
     for index, column in enumerate(
-        ("all MLPs replaced by", "FVU", "L0", "KL", "ΔCE", "top-1", "replacement", "completeness", "error share")
+        (
+            "all MLPs replaced by",
+            "FVU",
+            "FVU typical",
+            "L0",
+            "KL",
+            "ΔCE",
+            "top-1",
+            "replacement",
+            "completeness",
+            "error share",
+        )
     ):
         table.add_column(column, justify="right" if index else "left")
     table.add_row("this CLT", *quality_cells(report))

@@ -26,9 +26,11 @@ _NOTICES = {
 
 _DEFINITIONS = """\
 All figures are over positions ≥ 1 of held-out rows that begin with the start token; at position 0 the model's own MLP \
-outputs are kept. Tokens of outlier norm are counted like any other.
+outputs are kept.
 
-- **FVU**: Σ|y − ŷ|² / Σ|y − ȳ|² of what the MLPs write, ŷ computed from the model's own activations; mean over layers.
+- **FVU**: Σ|y − ŷ|² / Σ|y − ȳ|² of what the MLPs write, ŷ computed from the model's own activations; mean over \
+layers. Tokens of outlier norm (16 times the median at some layer) count like any other and can own a layer's FVU. \
+**FVU, typical** leaves them out, as training does.
 - **L0**: active features a token, all layers together. **Dead**: never active on these tokens, so fewer on more text.
 - **KL**, **ΔCE**, **top-1**: the replacement model, in which *every* MLP is replaced and each layer reads what the \
 replaced layers below made, against the model: KL(model ‖ replacement) and the rise of the cross-entropy in nats, the \
@@ -43,7 +45,8 @@ def write_model_card(report: CLTReport, train_metadata: Mapping[str, Any], path:
     """Write the model card of a CLT as Markdown, whole or not at all.
 
     Args:
-        train_metadata: recipe, tokens, time, as the trainer keeps them; nested values are flattened.
+        train_metadata: recipe, tokens, time, as the trainer keeps them; nested values are flattened, and
+            what the report measures anew is left out.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -61,7 +64,8 @@ def model_card(report: CLTReport, train_metadata: Mapping[str, Any]) -> str:
         f"A {kind}: {n_layers} layers × {report.n_features:,} features, {'with' if report.skip else 'without'} skip. "
         f"It belongs to the model with the fingerprint `{report.fingerprint}` and to no other.",
         "## How good it is",
-        f"Measured on {report.n_tokens:,} held-out tokens, on which the model's own cross-entropy is {report.ce:.3f} nats"
+        f"Measured on {report.n_tokens:,} held-out tokens ({report.n_outliers:,} of outlier norm), on which the "
+        f"model's own cross-entropy is {report.ce:.3f} nats"
         + (f", and on {report.n_prompts} prompts." if report.n_prompts else "."),
         _quality_table(report),
         f"Dead features on these tokens: {report.dead_fraction:.1%}." if report.dead_fraction is not None else "",
@@ -80,15 +84,16 @@ def model_card(report: CLTReport, train_metadata: Mapping[str, Any]) -> str:
 def _quality_table(report: CLTReport) -> str:
     baselines = [(BASELINES.get(key, key), quality) for key, quality in report.baselines.items()]
     return _table(
-        ("", "FVU", "L0", "KL", "ΔCE", "top-1", "replacement", "completeness", "error share"),
+        ("", "FVU", "FVU, typical", "L0", "KL", "ΔCE", "top-1", "replacement", "completeness", "error share"),
         [(name, *quality_cells(quality)) for name, quality in [("**this CLT**", report), *baselines]],
     )
 
 
 def quality_cells(quality: Quality) -> list[str]:
-    """Return the figures of one row of the comparison, as text: FVU, L0, KL, ΔCE, top-1, graph scores."""
+    """Return the figures of one row of the comparison, as text: both FVUs, L0, KL, ΔCE, top-1, graph scores."""
     figures = (
         (quality.fvu, ".3f"),
+        (quality.fvu_typical, ".3f"),
         (quality.l0, ".1f"),
         (quality.kl, ".3f"),
         (quality.delta_ce, ".3f"),
@@ -102,17 +107,21 @@ def quality_cells(quality: Quality) -> list[str]:
 
 def _layer_table(report: CLTReport) -> str:
     dead = report.dead_by_layer or [0.0] * len(report.fvu_by_layer)
-    rows = zip(report.fvu_by_layer, report.l0_by_layer, dead, strict=True)
+    rows = zip(report.fvu_by_layer, report.fvu_typical_by_layer, report.l0_by_layer, dead, strict=True)
     return _table(
-        ("layer", "FVU", "L0", "dead"),
-        [(str(layer), f"{fvu:.3f}", f"{l0:.1f}", f"{dead:.1%}") for layer, (fvu, l0, dead) in enumerate(rows)],
+        ("layer", "FVU", "FVU, typical", "L0", "dead"),
+        [
+            (str(layer), f"{fvu:.3f}", f"{typical:.3f}", f"{l0:.1f}", f"{dead:.1%}")
+            for layer, (fvu, typical, l0, dead) in enumerate(rows)
+        ],
     )
 
 
 def _recipe(metadata: Mapping[str, Any]) -> str:
-    if not metadata:
+    told = {key: value for key, value in metadata.items() if key not in CLTReport.model_fields}
+    if not told:
         return "Nothing is recorded of its training."
-    return _table(("", "value"), [(f"`{key}`", _inline(value)) for key, value in _flat(metadata)])
+    return _table(("", "value"), [(f"`{key}`", _inline(value)) for key, value in _flat(told)])
 
 
 def _flat(metadata: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

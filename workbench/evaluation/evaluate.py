@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -19,6 +19,7 @@ from workbench.evaluation.fidelity import Fidelity, check_unembedding, compare_r
 from workbench.evaluation.graph_scores import graph_scores
 from workbench.evaluation.reconstruction import (
     FeatureCounts,
+    OutlierFilter,
     ResidualSums,
     fraction_of_variance_unexplained,
     reconstruct_by_layer,
@@ -39,11 +40,13 @@ class _Variant:
 
     Attributes:
         unexplained: Σ|y − ŷ|² by layer.
+        unexplained_typical: the same without the tokens of outlier norm.
         counts: None where there are no features.
     """
 
     clt: CLT
     unexplained: Float[Tensor, " layer"]
+    unexplained_typical: Float[Tensor, " layer"]
     counts: FeatureCounts | None
 
 
@@ -63,7 +66,8 @@ def evaluate_clt(
 
     Definitions, all over positions ≥ 1 of the held-out rows:
 
-    - FVU: mean over layers of Σ|y − ŷ|² / Σ|y − ȳ|², with ŷ computed from the model's own reads.
+    - FVU: mean over layers of Σ|y − ŷ|² / Σ|y − ȳ|², with ŷ computed from the model's own reads. Tokens
+      of outlier norm count like any other; ``fvu_typical`` leaves them out, as training does.
     - L0: active features a token, all layers together. Dead: never active on these tokens.
     - KL, ΔCE, top-1 agreement: the replacement model (every MLP replaced, each layer reading the
       replacement model's own residual stream) against the model.
@@ -116,6 +120,7 @@ def evaluate_clt(
         window=clt.config.window,
         skip=clt.W_skip is not None,
         n_tokens=tokens[:, 1:].numel(),
+        n_outliers=outputs.all.n_tokens[0] - outputs.typical.n_tokens[0],
         ce=fidelity["clt"].ce - fidelity["clt"].delta_ce,
         n_prompts=len(prompts),
         seconds=time.perf_counter() - began,
@@ -129,36 +134,59 @@ def _batches(tokens: Int[Tensor, "row position"]) -> Iterator[Int[Tensor, "batch
         yield tokens[start : start + rows]
 
 
+class _Residuals:
+    """Sums of what is left of the MLP outputs: over all tokens, and over those of no outlier norm."""
+
+    def __init__(self, clt: CLT) -> None:
+        self.all = ResidualSums(clt.n_layers, clt.config.d_model)
+        self.typical = ResidualSums(clt.n_layers, clt.config.d_model)
+
+    def add(self, layer: int, residual: Float[Tensor, "token d_model"], typical: Bool[Tensor, " token"]) -> None:
+        self.all.add(layer, residual)
+        self.typical.add(layer, residual[typical])
+
+    def variant(self, clt: CLT, counts: FeatureCounts | None = None) -> _Variant:
+        """Return the variant that leaves these residuals."""
+        return _Variant(clt, self.all.total, self.typical.total, counts)
+
+    def with_constant(self, clt: CLT, constant: Float[Tensor, "layer d_model"], *, keep_skip: bool = False) -> _Variant:
+        """Return the variant without features whose constant is subtracted from these residuals."""
+        ablated = featureless(clt, constant, keep_skip=keep_skip)
+        return _Variant(ablated, self.all.around(constant), self.typical.around(constant), None)
+
+
 def _reconstruct(
     model: LoadedModel, clt: CLT, tokens: Int[Tensor, "row position"], *, seed: int, advance: Advance
-) -> tuple[ResidualSums, dict[str, _Variant], Float[Tensor, "row position d_model"]]:
+) -> tuple[_Residuals, dict[str, _Variant], Float[Tensor, "row position d_model"]]:
     """Run the model once; return the sums of its MLP outputs, all variants, its final norm's outputs."""
     control = shuffled(clt, seed=seed)
-    outputs, skip_left, clt_left, control_left = (ResidualSums(clt.n_layers, clt.config.d_model) for _ in range(4))
+    outputs, skip_left, clt_left, control_left = (_Residuals(clt) for _ in range(4))
     clt_counts, control_counts = (FeatureCounts(clt.n_layers, clt.n_features) for _ in range(2))
+    outliers = OutlierFilter()
     finals = []
     for batch in _batches(tokens):
         x, y, final = _reads_and_writes(model, clt, batch)
         finals.append(final)
+        typical = outliers.typical([*x, *y])
         for candidate, left, counts in ((clt, clt_left, clt_counts), (control, control_left, control_counts)):
             for layer, activations, written in reconstruct_by_layer(candidate, x):
-                left.add(layer, y[layer] - written)
+                left.add(layer, y[layer] - written, typical)
                 counts.add(layer, activations)
         for layer in range(clt.n_layers):
-            outputs.add(layer, y[layer])
+            outputs.add(layer, y[layer], typical)
             if clt.W_skip is not None:
-                skip_left.add(layer, y[layer] - clt.skip(layer, x[layer]))
+                skip_left.add(layer, y[layer] - clt.skip(layer, x[layer]), typical)
         advance(batch.numel())
 
+    mean = outputs.all.mean
     variants = {
-        "clt": _Variant(clt, clt_left.total, clt_counts),
-        "mean_ablation": _Variant(featureless(clt, outputs.mean), outputs.centred, None),
-        "zero_ablation": _Variant(featureless(clt, torch.zeros_like(outputs.mean)), outputs.total, None),
-        "shuffled": _Variant(control, control_left.total, control_counts),
+        "clt": clt_left.variant(clt, clt_counts),
+        "mean_ablation": outputs.with_constant(clt, mean),
+        "zero_ablation": outputs.with_constant(clt, torch.zeros_like(mean)),
+        "shuffled": control_left.variant(control, control_counts),
     }
     if clt.W_skip is not None:
-        alone = featureless(clt, skip_left.mean, keep_skip=True)
-        variants["skip_alone"] = _Variant(alone, skip_left.centred, None)
+        variants["skip_alone"] = skip_left.with_constant(clt, skip_left.all.mean, keep_skip=True)
     return outputs, variants, torch.cat(finals)
 
 
@@ -211,12 +239,15 @@ def _score_graphs(
         }
 
 
-def _quality(variant: _Variant, outputs: ResidualSums, fidelity: Fidelity, scores: GraphScores | None) -> Quality:
-    fvu, fvu_by_layer = fraction_of_variance_unexplained(variant.unexplained, outputs)
+def _quality(variant: _Variant, outputs: _Residuals, fidelity: Fidelity, scores: GraphScores | None) -> Quality:
+    fvu, fvu_by_layer = fraction_of_variance_unexplained(variant.unexplained, outputs.all)
+    typical, typical_by_layer = fraction_of_variance_unexplained(variant.unexplained_typical, outputs.typical)
     counts = variant.counts
     return Quality(
         fvu=fvu,
         fvu_by_layer=fvu_by_layer,
+        fvu_typical=typical,
+        fvu_typical_by_layer=typical_by_layer,
         l0=0.0 if counts is None else counts.l0,
         l0_by_layer=[0.0] * len(fvu_by_layer) if counts is None else counts.l0_by_layer,
         dead_by_layer=None if counts is None else counts.dead_by_layer,

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from workbench.corpus import Corpus, token_batches
+from workbench.corpus import Corpus, token_rows
 from workbench.errors import ConfigError
 from workbench.models import LoadedModel
 
@@ -18,7 +18,9 @@ ROW_LENGTH = 64
 def held_out_tokens(
     model: LoadedModel, corpus: Corpus, *, n_tokens: int = DEFAULT_TOKENS, row_length: int = ROW_LENGTH, seed: int = 0
 ) -> Int[Tensor, "row position"]:
-    """Return rows of the part of a corpus that training never sees, each beginning with the start token.
+    """Return rows of the part of a corpus that training never sees, with the start token at position 0.
+
+    Chat documents make rows of their own, which begin as the model's chat template begins.
 
     Args:
         n_tokens: how many at least, start tokens not counted; whole rows are returned.
@@ -26,27 +28,19 @@ def held_out_tokens(
 
     Raises:
         ConfigError: the held-out part holds fewer tokens, or a number is unsuitable.
+        FormatError: the held-out part does not fill a single row.
     """
     if n_tokens < 1:
         raise ConfigError(f"The number of held-out tokens is {n_tokens}: ask for at least 1.")
     if not 3 <= row_length <= model.max_tokens:
         raise ConfigError(f"Rows of {row_length} tokens cannot be used: choose from 3 to {model.max_tokens}.")
-    n_rows = -(-n_tokens // (row_length - 1))
-    rows: list[Tensor] = []
-    batches = token_batches(
+    rows = token_rows(
         corpus,
         model.tokenizer,
         start_token_id=model.start_token_id,
         row_length=row_length,
-        batch_size=min(n_rows, 64),
+        n_rows=-(-n_tokens // (row_length - 1)),
         seed=seed,
         split="held_out",
     )
-    for batch in batches:
-        rows.extend(batch)
-        if len(rows) >= n_rows:
-            return torch.stack(rows[:n_rows])
-    raise ConfigError(
-        f"The held-out part of the corpus {corpus.name!r} has {len(rows) * (row_length - 1)} tokens in whole rows, but "
-        f"{n_tokens} were asked for: ask for fewer or give more text."
-    )
+    return torch.stack(list(rows))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.clt import CLT
+
+# What training drops by default; see TrainConfig.outlier_factor.
+OUTLIER_FACTOR = 16.0
 
 
 class ResidualSums:
@@ -43,6 +46,11 @@ class ResidualSums:
         """Σ|r|² of every layer."""
         return self._square
 
+    def around(self, constant: Float[Tensor, "layer d_model"]) -> Float[Tensor, " layer"]:
+        """Σ|r − c|² of every layer, for a constant c of one's choice."""
+        constant = constant.double().cpu()
+        return self._square - 2 * (self._sum * constant).sum(-1) + self._counts * constant.square().sum(-1)
+
     @property
     def centred(self) -> Float[Tensor, " layer"]:
         """Σ|r − r̄|² of every layer."""
@@ -53,8 +61,7 @@ def fraction_of_variance_unexplained(left: Float[Tensor, " layer"], outputs: Res
     """Return the FVU: its mean over layers, and by layer.
 
     FVU of a layer = Σ|y − ŷ|² / Σ|y − ȳ|² over held-out tokens, ȳ that layer's mean over the same
-    tokens. Tokens at position 0 are excluded; tokens of outlier norm are counted like any other. A
-    layer whose outputs do not vary counts as unexplained (1) unless it is met exactly (0).
+    tokens. A layer whose outputs do not vary counts as unexplained (1) unless it is met exactly (0).
 
     Args:
         left: Σ|y − ŷ|² by layer.
@@ -65,6 +72,27 @@ def fraction_of_variance_unexplained(left: Float[Tensor, " layer"], outputs: Res
     variance = outputs.centred
     by_layer = torch.where(variance > 0, left / variance.clamp(min=1e-300), (left > 0).double())
     return float(by_layer.mean()), by_layer.tolist()
+
+
+class OutlierFilter:
+    """Tells which tokens have at some site a norm far above the median there.
+
+    A few tokens (attention sinks that are not at position 0) write up to a thousand times more than
+    others at single layers and would own those layers' FVU. Training drops them, so the FVU is given with
+    and without them. The medians are those of the first tokens seen.
+    """
+
+    def __init__(self, factor: float = OUTLIER_FACTOR) -> None:
+        self.factor = factor
+        self._medians: list[float] = []
+
+    def typical(self, sites: Sequence[Float[Tensor, "token d_model"]]) -> Bool[Tensor, " token"]:
+        """Return which tokens exceed ``factor`` times the median norm at no site."""
+        norms = [site.norm(dim=-1) for site in sites]
+        if not self._medians:
+            self._medians = [float(norm.median()) for norm in norms]
+        limits = [self.factor * median for median in self._medians]
+        return torch.stack([norm <= limit for norm, limit in zip(norms, limits, strict=True)]).all(0)
 
 
 class FeatureCounts:

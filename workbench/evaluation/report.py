@@ -31,6 +31,8 @@ class Quality(BaseModel):
 
     fvu: float = Field(description="fraction of variance unexplained, mean over layers, position 0 excluded")
     fvu_by_layer: list[float]
+    fvu_typical: float = Field(description="the same without the few tokens of outlier norm")
+    fvu_typical_by_layer: list[float]
     l0: float = Field(description="active features a token, all layers together")
     l0_by_layer: list[float]
     dead_by_layer: list[float] | None
@@ -59,6 +61,7 @@ class CLTReport(Quality):
     window: int
     skip: bool
     n_tokens: int = Field(description="held-out tokens counted, without those at position 0")
+    n_outliers: int = Field(description="of these, tokens whose norm is 16 times the median at some layer")
     ce: float = Field(description="cross-entropy of the model itself on the held-out tokens, nats")
     n_prompts: int = Field(description="prompts behind the graph scores")
     seconds: float = Field(description="wall time of the evaluation")

@@ -14,6 +14,7 @@ from workbench.errors import CLTError, ConfigError, PromptError
 from workbench.evaluation import CLTReport, evaluate_clt
 from workbench.evaluation.baselines import featureless, shuffled
 from workbench.evaluation.fidelity import unembed
+from workbench.evaluation.reconstruction import OutlierFilter
 from workbench.evaluation.replacement import run_replacement
 from workbench.models import LoadedModel, capture_reads_and_writes, run_decoder
 
@@ -103,6 +104,23 @@ def test_the_figures_on_text_equal_their_definitions() -> None:
     assert own.ce == pytest.approx(float(losses[0]))
     assert own.delta_ce == pytest.approx(float(losses[1] - losses[0]))
     assert own.top1_agreement == pytest.approx(float((p.argmax(-1) == q.argmax(-1))[:, 1:].double().mean()))
+
+
+def test_outlier_tokens_count_in_the_fvu_but_not_in_the_typical_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # At this factor ordinary tokens of the tiny model are outliers; at the real one none is.
+    monkeypatch.setattr("workbench.evaluation.evaluate.OutlierFilter", lambda: OutlierFilter(factor=1.6))
+    own = evaluate_clt(model(), fitted_clt(), tokens=rows(), progress=False)
+    reads, writes = (site[:, :, 1:].flatten(1, 2) for site in capture_reads_and_writes(model(), rows()))
+    norms = torch.cat([reads, writes]).norm(dim=-1)
+    typical = (norms <= 1.6 * norms.median(1, keepdim=True).values).all(0)
+    y, error = writes[:, typical], (writes - fitted_clt().reconstruct(reads))[:, typical]
+    expected = error.square().sum((1, 2)) / (y - y.mean(1, keepdim=True)).square().sum((1, 2))
+
+    assert own.n_outliers == int((~typical).sum()) > 0
+    assert own.fvu_typical_by_layer == pytest.approx(expected.tolist())
+    assert own.fvu_by_layer == pytest.approx(report().fvu_by_layer)
+    assert report().n_outliers == 0
+    assert report().fvu_typical == pytest.approx(report().fvu)
 
 
 def test_mean_ablation_equals_a_direct_computation() -> None:

@@ -13,6 +13,8 @@ def quality(**changes: Any) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "fvu": 0.25,
         "fvu_by_layer": [0.2, 0.3],
+        "fvu_typical": 0.125,
+        "fvu_typical_by_layer": [0.1, 0.15],
         "l0": 24.0,
         "l0_by_layer": [11.0, 13.0],
         "dead_by_layer": [0.0, 0.125],
@@ -39,6 +41,7 @@ def report(**changes: Any) -> CLTReport:
         "window": 2,
         "skip": False,
         "n_tokens": 4095,
+        "n_outliers": 3,
         "ce": 3.25,
         "n_prompts": 10,
         "seconds": 60.0,
@@ -56,10 +59,10 @@ def card(tmp_path: Path, metadata: dict[str, Any] | None = None, **changes: Any)
 def test_the_clt_and_its_baselines_stand_in_one_table(tmp_path: Path) -> None:
     text = card(tmp_path)
 
-    assert "| **this CLT** | 0.250 | 24.0 | 1.500 | 1.250 | 0.500 | 0.450 | 0.812 | 0.210 |" in text
-    assert "| mean ablation | 1.000 | 0.0 | 7.500 |" in text
-    assert "| shuffled control | 1.750 | 24.0 | 6.500 |" in text
-    assert "4,095 held-out tokens" in text
+    assert "| **this CLT** | 0.250 | 0.125 | 24.0 | 1.500 | 1.250 | 0.500 | 0.450 | 0.812 | 0.210 |" in text
+    assert "| mean ablation | 1.000 | 0.125 | 0.0 | 7.500 |" in text
+    assert "| shuffled control | 1.750 | 0.125 | 24.0 | 6.500 |" in text
+    assert "4,095 held-out tokens (3 of outlier norm)" in text
     assert "10 prompts" in text
     assert "Dead features on these tokens: 6.2%." in text
 
@@ -67,8 +70,8 @@ def test_the_clt_and_its_baselines_stand_in_one_table(tmp_path: Path) -> None:
 def test_every_layer_has_its_row(tmp_path: Path) -> None:
     text = card(tmp_path)
 
-    assert "| 0 | 0.200 | 11.0 | 0.0% |" in text
-    assert "| 1 | 0.300 | 13.0 | 12.5% |" in text
+    assert "| 0 | 0.200 | 0.100 | 11.0 | 0.0% |" in text
+    assert "| 1 | 0.300 | 0.150 | 13.0 | 12.5% |" in text
 
 
 def test_the_recipe_is_told_and_its_nested_values_too(tmp_path: Path) -> None:
@@ -80,10 +83,14 @@ def test_the_recipe_is_told_and_its_nested_values_too(tmp_path: Path) -> None:
     assert "| `token_passes` | 1,000,448 |" in text
 
 
+def test_the_trainers_own_figures_do_not_stand_beside_those_of_the_report(tmp_path: Path) -> None:
+    assert "`fvu`" not in card(tmp_path, {"fvu": 0.99, "steps": 5})
+
+
 def test_graph_scores_that_were_not_measured_are_dashes(tmp_path: Path) -> None:
     text = card(tmp_path, n_prompts=0, replacement_score=None, completeness_score=None, error_share=None)
 
-    assert "| **this CLT** | 0.250 | 24.0 | 1.500 | 1.250 | 0.500 | – | – | – |" in text
+    assert "| **this CLT** | 0.250 | 0.125 | 24.0 | 1.500 | 1.250 | 0.500 | – | – | – |" in text
     assert "prompts." not in text.split("## By layer")[0]
 
 

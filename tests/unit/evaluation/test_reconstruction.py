@@ -6,6 +6,7 @@ from helpers import tiny_clt, tiny_model, tiny_tokens
 
 from workbench.evaluation.reconstruction import (
     FeatureCounts,
+    OutlierFilter,
     ResidualSums,
     fraction_of_variance_unexplained,
     reconstruct_by_layer,
@@ -67,7 +68,19 @@ def test_centred_residuals_are_those_with_the_best_constant() -> None:
 
     torch.testing.assert_close(sums.mean, y.mean(1))
     torch.testing.assert_close(sums.centred, (y - y.mean(1, keepdim=True)).square().sum((1, 2)))
+    torch.testing.assert_close(sums.around(torch.full((1, 8), 2.0)), (y - 2).square().sum((1, 2)))
     torch.testing.assert_close(sums.total, y.square().sum((1, 2)))
+
+
+def test_a_token_of_outlier_norm_at_any_site_is_not_typical() -> None:
+    quiet, loud = torch.ones(5, 2), torch.ones(5, 2)
+    loud[3] = 100
+
+    outliers = OutlierFilter()
+
+    assert outliers.typical([quiet, loud]).tolist() == [True, True, True, False, True]
+    # The medians are kept: a batch of nothing but loud tokens does not become the norm.
+    assert outliers.typical([quiet, 100 * quiet]).tolist() == [False] * 5
 
 
 def test_l0_and_dead_features_of_an_example() -> None:

@@ -112,7 +112,7 @@ def test_the_start_token_is_exact(architecture: Architecture) -> None:
 def test_a_clt_of_another_model_is_refused() -> None:
     stranger = tiny_clt(tiny_model("llama", seed=1))
 
-    with pytest.raises(CLTError, match="was trained on 'tiny-llama'.*choose the CLT of this model"):
+    with pytest.raises(CLTError, match=r"was trained on 'tiny-llama'.*choose the CLT of this model"):
         run_replacement(tiny_model("llama"), stranger, rows())
 
 
