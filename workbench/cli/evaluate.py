@@ -78,25 +78,15 @@ def show(report: CLTReport) -> None:
         f"{report.clt} on {report.model}: {report.n_tokens:,} held-out tokens ({report.n_outliers} of outlier norm; "
         f"the model's own cross-entropy is {report.ce:.3f} nats), {report.n_prompts} prompts, {report.seconds:.0f} s\n"
     )
-    table = Table(box=None, pad_edge=False)
-    for index, column in enumerate(
-        (
-            "all MLPs replaced by",
-            "FVU",
-            "FVU typical",
-            "L0",
-            "KL",
-            "ΔCE",
-            "top-1",
-            "replacement",
-            "completeness",
-            "error share",
-        )
-    ):
-        table.add_column(column, justify="right" if index else "left")
+    # Narrow enough for a terminal of 80 columns.
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    columns = ("MLPs replaced by", "FVU", "typical", "L0", "KL", "ΔCE", "top-1", "repl.", "compl.", "error")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", no_wrap=True)
     table.add_row("this CLT", *quality_cells(report))
     for key, quality in report.baselines.items():
         table.add_row(BASELINES.get(key, key), *quality_cells(quality))
     out.print(table)
-    out.print(f"\nfeatures never active on these tokens: {report.dead_fraction or 0:.1%}")
+    out.print("\ntypical: FVU without tokens of outlier norm; repl., compl., error: scores of the prompts' graphs")
+    out.print(f"features never active on these tokens: {report.dead_fraction or 0:.1%}")
     out.print("FVU by layer: " + " ".join(f"{value:.2f}" for value in report.fvu_by_layer))

@@ -11,7 +11,7 @@ from workbench.files import atomic_file
 from workbench.models import is_named, named_model
 
 BASELINES = {
-    "skip_alone": "its skip alone, no features",
+    "skip_alone": "skip alone",
     "mean_ablation": "mean ablation",
     "zero_ablation": "zero ablation",
     "shuffled": "shuffled control",

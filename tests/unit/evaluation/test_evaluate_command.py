@@ -27,10 +27,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluate(workplace: Path, *options: str, clt: str = "clt", prompts: str = "prompts.jsonl") -> int:
-    return run(
-        ["evaluate", str(workplace / clt), "--model", str(workplace / "model")]
-        + ["--prompts", str(workplace / prompts), "--corpus", str(workplace / "text.txt"), *options]
-    )
+    files = ["--prompts", str(workplace / prompts), "--corpus", str(workplace / "text.txt")]
+    return run(["evaluate", str(workplace / clt), "--model", str(workplace / "model"), *files, *options])
 
 
 def test_json_is_one_object_with_every_figure(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
