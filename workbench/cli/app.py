@@ -18,8 +18,6 @@ that adds its commands; `COMMAND_MODULES` lists the modules in the order of `wor
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import sys
 import traceback
@@ -27,9 +25,10 @@ from typing import Annotated
 
 import typer
 
+from workbench.cli import doctor, evaluate, fetch, lab, models, trace, train
 from workbench.errors import WorkbenchError
 
-COMMAND_MODULES = ("models", "fetch", "trace", "train", "evaluate", "lab", "doctor")
+COMMAND_MODULES = (models, fetch, trace, train, evaluate, lab, doctor)
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -62,9 +61,8 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for name in COMMAND_MODULES:
-        if importlib.util.find_spec(f"workbench.cli.{name}") is not None:
-            importlib.import_module(f"workbench.cli.{name}").register(app)
+    for module in COMMAND_MODULES:
+        module.register(app)
     return app
 
 
@@ -79,6 +77,9 @@ def run(arguments: list[str]) -> int:
     try:
         status = build_app()(args=arguments or ["--help"], prog_name="workbench", standalone_mode=False)
         sys.stdout.flush()
+        # typer swallows a KeyboardInterrupt and returns this status in its place.
+        if status == EXIT_INTERRUPTED:
+            return _fail("Interrupted.", EXIT_INTERRUPTED, debug=False)
         return status if isinstance(status, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _fail("Interrupted.", EXIT_INTERRUPTED, debug=debug)
