@@ -38,9 +38,7 @@ def local(gemma3: LoadedModel) -> LocalModel:
     pre = torch.einsum("lpd,lfd->lpf", reads[:, 0, 1:], W_enc)
     # The threshold of a layer lets exactly L0 features a position pass, on average.
     threshold = pre.flatten(1).topk(L0 * (len(tokens) - 1) + 1).values[:, -1:]
-    config = CLTConfig(
-        model=gemma3.name, n_layers=n_layers, d_model=d_model, n_features=N_FEATURES, window=n_layers
-    )
+    config = CLTConfig(model=gemma3.name, n_layers=n_layers, d_model=d_model, n_features=N_FEATURES, window=n_layers)
     clt = CLT(
         config,
         W_enc,

@@ -59,9 +59,7 @@ class FrozenAttention:
             )
         return cls(pattern, W_V, W_O, b_V, b_O, norm, post_norm)
 
-    def pull_back(
-        self, gradient: Float[Tensor, "position target d_model"], counts: list[int]
-    ) -> AttentionGradients:
+    def pull_back(self, gradient: Float[Tensor, "position target d_model"], counts: list[int]) -> AttentionGradients:
         """Return the gradients inside the layer from the gradient at its output to the residual stream.
 
         Args:
@@ -69,7 +67,8 @@ class FrozenAttention:
                 by falling position, so that causality makes the rest of a position's rows zero.
         """
         n_heads, n_positions, _ = self.pattern.shape
-        n_kv_heads, d_model, d_head = self.W_V.shape
+        d_head = self.W_V.shape[-1]
+        n_kv_heads = len(self.W_V)
         n_targets = gradient.shape[1]
         output_map = rearrange(self.W_O, "head d_head d_model -> d_model (head d_head)")
         value_map = rearrange(self.W_V, "head d_model d_head -> (head d_head) d_model")

@@ -86,11 +86,12 @@ def attribute(
         row_sum_error=error,
     )
     strings = token_strings(model, tokens)
+    bias_influence = _bias_influence(result, features, logits, total)
     return Graph(
-        prompt=prompt if isinstance(prompt, str) else model.tokenizer.decode(tokens[1:].tolist()),
+        prompt=prompt if isinstance(prompt, str) else "".join(strings[1:]),
         tokens=tuple(strings),
         token_ids=tuple(tokens.tolist()),
-        nodes=_nodes(model, columns, features, logits, strings, total, _bias_influence(result, features, logits, total)),
+        nodes=_nodes(model, columns, features, logits, strings, total, bias_influence),
         weights=result.weights,
         incoming=unbiased.abs().sum(dim=1),
         full_scores=scores,

@@ -118,9 +118,7 @@ class Graph:
         """Return the scores of the whole graph (a pruned graph carries those of the graph it came from)."""
         return self.full_scores
 
-    def prune(
-        self, node_threshold: float = 0.8, edge_threshold: float = 0.98, *, keep_errors: bool = True
-    ) -> Graph:
+    def prune(self, node_threshold: float = 0.8, edge_threshold: float = 0.98, *, keep_errors: bool = True) -> Graph:
         """Return the graph without its least influential nodes and edges.
 
         Args:

@@ -83,9 +83,7 @@ class LocalModel:
 
     def logits(self, position: int) -> Float[Tensor, " vocab"]:
         """Return the logits at a position, before a soft cap."""
-        logits = self.final[position] @ self.model.W_U
-        b_U = self.model.bridge.b_U
-        return logits if b_U is None else logits + b_U
+        return self.final[position] @ self.model.W_U + self.model.bridge.b_U
 
     def probabilities(self, position: int) -> Float[Tensor, " vocab"]:
         """Return the model's next-token probabilities at a position (after its soft cap, if it has one)."""
@@ -133,7 +131,8 @@ def freeze(model: LoadedModel, clt: CLT, tokens: Int[Tensor, " position"]) -> Lo
 
     reads = torch.stack([kept[read_hook.format(layer=layer)] for layer in layers])
     writes = torch.stack([kept[write_hook.format(layer=layer)] for layer in layers])
-    attentions, read_norms = [], []
+    attentions: list[FrozenAttention] = []
+    read_norms: list[FrozenNorm | None] = []
     for layer in layers:
         block, name = blocks[layer], f"blocks.{layer}."
         norm = FrozenNorm.of(block.ln1, kept[name + "ln1.hook_scale"])

@@ -30,7 +30,7 @@ def strongest_paths(
     if target is None:
         target = str(targets[graph.n_features + int(graph.probability.argmax())])
     if target not in targets:
-        raise ConfigError(f"The node {target!r} is no feature or logit of this graph: choose one of graph.nodes.node_id.")
+        raise ConfigError(f"The node {target!r} is no feature or logit of this graph: choose one of its node ids.")
     share = (graph.weights / graph.incoming[:, None].clamp_min(1e-10)).double().numpy()
     magnitude = np.abs(share)
     # best[t]: the products of the k best paths from target row t to the end; via: where each goes next.
@@ -57,8 +57,8 @@ def strongest_paths(
     sources = graph.source_index
     kind = graph.nodes["kind"].to_numpy()[sources]
     found: list[tuple[float, int, int, int]] = []
-    for column in np.flatnonzero(np.isin(kind, kinds)):
-        found += [(product, int(column), row, rank) for product, row, rank in extend(int(column))]
+    for column in np.flatnonzero(np.isin(kind, kinds)).tolist():
+        found += [(product, column, row, rank) for product, row, rank in extend(column)]
     found.sort(key=lambda item: -item[0])
     rows = []
     for _, column, row, rank in found[:k]:

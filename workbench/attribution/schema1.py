@@ -36,37 +36,37 @@ def to_schema1(graph: Graph, *, slug: str = "graph", pinned: Sequence[str] = ())
     n_layers = int(graph.info["n_layers"])
     names = _names(graph, n_layers)
     nodes = []
-    for row in graph.nodes.itertuples():
-        kind = str(row.kind)
+    for row in graph.nodes.to_dict("records"):
+        kind, position = row["kind"], row["position"]
         if kind == "bias":
             continue
         is_feature, is_logit = kind == "feature", kind == "logit"
-        name = names[str(row.node_id)]
-        clerp = str(row.label)
+        name = names[row["node_id"]]
+        clerp = row["label"]
         if is_logit:
-            clerp = f'Output "{row.token}" (p={row.probability:.3f})'
+            clerp = f'Output "{row["token"]}" (p={row["probability"]:.3f})'
         elif kind == "token":
-            clerp = f'Emb: "{row.token}"'
+            clerp = f'Emb: "{row["token"]}"'
         elif kind == "error":
-            clerp = f'Err: mlp "{row.token}"'
-        layer = {"token": "E", "logit": str(n_layers + 1)}.get(kind, str(row.layer))
-        token = int(str(row.node_id).split("/")[1]) if is_logit else None
-        feature = cantor_pair(int(row.layer), int(row.feature)) if is_feature else token
+            clerp = f'Err: mlp "{row["token"]}"'
+        layer = {"token": "E", "logit": str(n_layers + 1)}.get(kind, str(row["layer"]))
+        token = int(row["node_id"].split("/")[1]) if is_logit else None
+        feature = cantor_pair(row["layer"], row["feature"]) if is_feature else token
         nodes.append(
             {
                 "node_id": name,
-                "feature": feature if kind != "token" else graph.token_ids[int(row.position)],
+                "feature": feature if kind != "token" else graph.token_ids[position],
                 "layer": layer,
-                "ctx_idx": int(row.position),
+                "ctx_idx": position,
                 "feature_type": _FEATURE_TYPES[kind],
-                "token_prob": float(row.probability) if is_logit else 0.0,
+                "token_prob": float(row["probability"]) if is_logit else 0.0,
                 "is_target_logit": is_logit and token == _target(graph),
                 "run_idx": 0,
                 "reverse_ctx_idx": 0,
                 "jsNodeId": name,
                 "clerp": clerp,
-                "influence": float(row.influence) if not is_logit else None,
-                "activation": float(row.activation) if is_feature else None,
+                "influence": float(row["influence"]) if not is_logit else None,
+                "activation": float(row["activation"]) if is_feature else None,
             }
         )
     edges = graph.edges

@@ -100,9 +100,7 @@ class Written:
     vectors: Float[Tensor, "source d_model"]
 
 
-def written_at(
-    local: LocalModel, features: ActiveFeatures, columns: Columns, layer: int
-) -> Iterator[Written]:
+def written_at(local: LocalModel, features: ActiveFeatures, columns: Columns, layer: int) -> Iterator[Written]:
     """Yield, position by position, the vectors that features, errors and biases add at one layer's MLP output.
 
     The error is what the given features miss, so a feature that is left out counts as error.
@@ -128,9 +126,7 @@ def written_at(
         end = start + sizes[position]
         here = rows[start:end]
         error = local.writes[layer, position] - here.sum(dim=0) - b_dec - skip[position]
-        own = torch.tensor(
-            [columns.error(layer, position), biases[layer, "b_dec"][position - 1]], device=found.device
-        )
+        own = torch.tensor([columns.error(layer, position), biases[layer, "b_dec"][position - 1]], device=found.device)
         yield Written(
             position,
             torch.cat([found[start:end], own]),

@@ -49,9 +49,7 @@ class SweepResult:
 
 
 @torch.no_grad()
-def sweep(
-    local: LocalModel, features: ActiveFeatures, logits: LogitTargets, *, progress: bool = True
-) -> SweepResult:
+def sweep(local: LocalModel, features: ActiveFeatures, logits: LogitTargets, *, progress: bool = True) -> SweepResult:
     """Compute the direct effect of every source on every feature and logit target."""
     return _Sweep(local, features, logits).run(progress=progress)
 
@@ -105,9 +103,7 @@ class _Sweep:
         value = torch.cat([self.features.pre_activation, self.logits.value])
         return SweepResult(self.weights, constant, value, self.columns)
 
-    def _read(
-        self, position: int, columns: Int[Tensor, " source"], vectors: Float[Tensor, "source d_model"]
-    ) -> None:
+    def _read(self, position: int, columns: Int[Tensor, " source"], vectors: Float[Tensor, "source d_model"]) -> None:
         count = self.counts[position]
         rows = self.order[self.active[:count]]
         effects = self.gradient[position, :count] @ vectors.T
@@ -171,7 +167,7 @@ class _Sweep:
             rows = encoder
         else:
             rows = torch.empty_like(encoder)
-            for at in position.unique().tolist():
+            for at in set(position.tolist()):
                 here = position == at
                 rows[here] = norm.pull_back(encoder[here], at, weighted=local.reads_weighted)
             if (layer, "ln2") in self.bias_columns and norm.bias is not None:

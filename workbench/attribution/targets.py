@@ -37,9 +37,7 @@ class LogitTargets:
         return len(self.token_id)
 
 
-def logit_targets(
-    local: LocalModel, *, tokens: Sequence[str | int] | None = None, position: int = -1
-) -> LogitTargets:
+def logit_targets(local: LocalModel, *, tokens: Sequence[str | int] | None = None, position: int = -1) -> LogitTargets:
     """Return the logit nodes of a position.
 
     Args:
@@ -58,10 +56,10 @@ def logit_targets(
         ids = top.indices[:needed]
     else:
         ids = torch.tensor([_resolve(local, token) for token in tokens], device=probabilities.device)
-        if len(ids) == 0 or len(ids.unique()) < len(ids):
+        if len(ids) == 0 or len(set(ids.tolist())) < len(ids):
             raise PromptError(f"The targets {list(tokens)!r} are empty or name a token twice: give distinct tokens.")
     b_U = model.bridge.b_U
-    constant = torch.zeros(len(ids), dtype=model.dtype) if b_U is None else b_U[ids] - b_U.mean()
+    constant = b_U[ids] - b_U.mean()
     direction = model.W_U[:, ids].T - model.W_U_mean
     return LogitTargets(
         token_id=ids,

@@ -103,20 +103,16 @@ def _print_summary(result: dict[str, Any], graph: Graph, pruned: Graph, seconds:
         "The strongest features", layer="right", feature="right", position="left", influence="right", promotes="left"
     )
     features = pruned.nodes[pruned.nodes["kind"] == "feature"].nlargest(10, "influence")
-    for row in features.itertuples():
-        place = f"{row.position} {row.token!r}"
-        strongest.add_row(
-            str(row.layer), str(row.feature), place, f"{row.influence:.3f}", str(row.label).removeprefix("→ ")
-        )
+    for row in features.to_dict("records"):
+        place, promotes = f"{row['position']} {row['token']!r}", row["label"].removeprefix("→ ")
+        strongest.add_row(str(row["layer"]), str(row["feature"]), place, f"{row['influence']:.3f}", promotes)
     out.print(strongest, "")
 
     paths = table("The strongest paths from a token to the first target", share="right", path="left")
     names = dict(zip(pruned.nodes["node_id"], pruned.nodes["token"], strict=True))
-    for row in strongest_paths(pruned, k=5).itertuples():
-        steps = []
-        for node in row.path:
-            steps.append(f"{names[node]!r}" if node[0] in "tl" else f"{node} at {names[node]!r}")
-        paths.add_row(f"{row.share:+.4f}", " → ".join(steps))
+    for row in strongest_paths(pruned, k=5).to_dict("records"):
+        steps = [f"{names[node]!r}" if node[0] in "tl" else f"{node} at {names[node]!r}" for node in row["path"]]
+        paths.add_row(f"{row['share']:+.4f}", " → ".join(steps))
     out.print(paths, "")
 
     scores = table("Is it the model, or only the method?", score="left", value="right", meaning="left")

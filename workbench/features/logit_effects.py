@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.clt import CLT
-from workbench.models import LoadedModel
+from workbench.models import LoadedModel, token_strings
 
 _CHUNK = 256
 
@@ -17,7 +17,7 @@ def total_decoder(
 ) -> Float[Tensor, "feature d_model"]:
     """Return what each feature adds to the residual stream, summed over the layers that it writes to."""
     rows = torch.empty(len(layer), clt.config.d_model, dtype=clt.W_enc.dtype, device=clt.W_enc.device)
-    for source in layer.unique().tolist():
+    for source in set(layer.tolist()):
         here = layer == source
         rows[here] = clt.W_dec[source][feature[here]].sum(dim=1)
     return rows
@@ -46,8 +46,8 @@ def promoted_tokens(
         directions = directions - directions.mean(dim=-1, keepdim=True)
     directions = directions * scale
     tokens: list[list[str]] = []
-    for rows in directions.split(_CHUNK):
+    for rows in torch.split(directions, _CHUNK):
         effects = rows @ model.W_U - (rows @ model.W_U_mean)[:, None]
-        for ids in effects.topk(k, dim=-1).indices.tolist():
-            tokens.append([model.tokenizer.decode([token]) for token in ids])
+        for ids in effects.topk(k, dim=-1).indices:
+            tokens.append(token_strings(model, ids))
     return tokens

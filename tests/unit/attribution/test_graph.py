@@ -156,9 +156,7 @@ def test_a_graph_is_written_as_three_files(graph: Graph, tmp_path: Path) -> None
     assert json.loads(paths[0].read_text("utf-8"))["nodes"]
 
 
-def test_a_full_disk_leaves_nothing_half_written(
-    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_nothing_half_written(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
