@@ -20,7 +20,7 @@ from workbench.attribution.targets import LogitTargets, logit_targets
 from workbench.clt import CLT
 from workbench.errors import ModelError
 from workbench.memory import require_memory
-from workbench.models import LoadedModel, token_strings, tokenize
+from workbench.models import LoadedModel, checked_tokens, token_strings, tokenize
 
 DEFAULT_CAP = 8192
 MAX_TOKENS = 512
@@ -56,7 +56,10 @@ def attribute(
         ModelError: the architecture has residual paths that attribution does not know.
     """
     start = time.perf_counter()
-    tokens = tokenize(model, prompt, chat=chat, max_tokens=MAX_TOKENS) if isinstance(prompt, str) else prompt
+    if isinstance(prompt, str):
+        tokens = tokenize(model, prompt, chat=chat, max_tokens=MAX_TOKENS)
+    else:
+        tokens = checked_tokens(model, prompt, max_tokens=MAX_TOKENS)
     local = freeze(model, clt, tokens)
     features = _within_cap(local, cap)
     logits = logit_targets(local, tokens=targets)

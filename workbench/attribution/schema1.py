@@ -34,7 +34,7 @@ def to_schema1(graph: Graph, *, slug: str = "graph", pinned: Sequence[str] = ())
         pinned: node ids to pin in the viewer.
     """
     n_layers = int(graph.info["n_layers"])
-    names = _names(graph, n_layers)
+    names, target = _names(graph, n_layers), _target(graph)
     nodes = []
     for row in graph.nodes.to_dict("records"):
         kind, position = row["kind"], row["position"]
@@ -50,20 +50,26 @@ def to_schema1(graph: Graph, *, slug: str = "graph", pinned: Sequence[str] = ())
         elif kind == "error":
             clerp = f'Err: mlp "{row["token"]}"'
         layer = {"token": "E", "logit": str(n_layers + 1)}.get(kind, str(row["layer"]))
-        token = int(row["node_id"].split("/")[1]) if is_logit else None
-        feature = cantor_pair(row["layer"], row["feature"]) if is_feature else token
+        token = int(row["node_id"].split("/")[1]) if is_logit else graph.token_ids[position]
+        # The schema's ``feature`` is a number for every node, and its ``jsNodeId`` another spelling of the id.
+        feature, js_name = {
+            "feature": (cantor_pair(row["layer"], row["feature"]), f"{row['layer']}_{row['feature']}-0"),
+            "error": (-1, f"{row['layer']}_-1-{position}"),
+            "token": (position, f"E_{token}-{position}"),
+            "logit": (token, f"L_{token}-{position}"),
+        }[kind]
         nodes.append(
             {
                 "node_id": name,
-                "feature": feature if kind != "token" else graph.token_ids[position],
+                "feature": feature,
                 "layer": layer,
                 "ctx_idx": position,
                 "feature_type": _FEATURE_TYPES[kind],
                 "token_prob": float(row["probability"]) if is_logit else 0.0,
-                "is_target_logit": is_logit and token == _target(graph),
+                "is_target_logit": is_logit and token == target,
                 "run_idx": 0,
                 "reverse_ctx_idx": 0,
-                "jsNodeId": name,
+                "jsNodeId": js_name,
                 "clerp": clerp,
                 "influence": float(row["influence"]) if not is_logit else None,
                 "activation": float(row["activation"]) if is_feature else None,

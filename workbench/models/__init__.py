@@ -5,7 +5,7 @@ from workbench.models.capture import READ_HOOK, WRITE_HOOK, capture, capture_rea
 from workbench.models.fetching import fetch
 from workbench.models.loaded import LoadedModel, from_huggingface
 from workbench.models.loading import load_model
-from workbench.models.prompts import token_id, token_strings, tokenize
+from workbench.models.prompts import checked_tokens, token_id, token_strings, tokenize
 from workbench.models.registry import DEFAULT_MODEL, NamedModel, is_named, named_model, named_models
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "cache_folder",
     "capture",
     "capture_reads_and_writes",
+    "checked_tokens",
     "fetch",
     "from_huggingface",
     "is_fetched",

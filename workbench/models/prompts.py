@@ -32,12 +32,32 @@ def tokenize(
         )
     else:
         ids = [model.start_token_id, *model.tokenizer.encode(prompt, add_special_tokens=False)]
+    return checked_tokens(model, torch.tensor(ids, dtype=torch.long), max_tokens=max_tokens)
+
+
+def checked_tokens(
+    model: LoadedModel, token_ids: Int[Tensor, " position"], *, max_tokens: int | None = None
+) -> Int[Tensor, " position"]:
+    """Return token ids after checking that the model can read them.
+
+    Args:
+        max_tokens: a limit below the model's own.
+
+    Raises:
+        PromptError: there are none, too many, or one is out of range.
+    """
+    if token_ids.ndim != 1 or not len(token_ids):
+        raise PromptError(f"The token ids have shape {tuple(token_ids.shape)}: give one row of at least one token.")
     limit = min(model.max_tokens, max_tokens or model.max_tokens)
-    if len(ids) > limit:
+    if len(token_ids) > limit:
         raise PromptError(
-            f"The prompt has {len(ids)} tokens with its start token, but the limit is {limit}: shorten it."
+            f"The prompt has {len(token_ids)} tokens with its start token, but the limit is {limit}: shorten it."
         )
-    return torch.tensor(ids, dtype=torch.long)
+    low, high = int(token_ids.min()), int(token_ids.max())
+    if low < 0 or high >= model.d_vocab:
+        wrong = low if low < 0 else high
+        raise PromptError(f"The token id {wrong} is out of range: {model.name!r} has ids 0 to {model.d_vocab - 1}.")
+    return token_ids
 
 
 def token_strings(model: LoadedModel, token_ids: Int[Tensor, " position"]) -> list[str]:

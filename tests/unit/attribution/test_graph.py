@@ -7,8 +7,10 @@ import itertools
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
+import torch
 from helpers import tiny_clt, tiny_model, tiny_prompt
 
 from workbench.attribution import Graph, attribute
@@ -81,6 +83,12 @@ def test_unusable_targets_are_refused(model: LoadedModel, clt: CLT, targets: lis
         attribute(model, clt, "w3 w4 w5", targets=targets, progress=False)
 
 
+@pytest.mark.parametrize("tokens", [[0, 50], [0, -1], [], [[0, 3]], [0] * 70])
+def test_unusable_token_ids_are_refused(model: LoadedModel, clt: CLT, tokens: list[int]) -> None:
+    with pytest.raises(PromptError):
+        attribute(model, clt, torch.tensor(tokens, dtype=torch.long), progress=False)
+
+
 def test_too_little_memory_is_said_before_the_work(
     model: LoadedModel, clt: CLT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +128,53 @@ def test_a_path_to_an_unknown_node_is_refused(graph: Graph) -> None:
 def test_cantor_pairs_are_those_of_the_schema() -> None:
     assert cantor_pair(0, 0) == 0
     assert cantor_pair(2, 3) == 18
+
+
+SCHEMA_1 = {
+    "type": "object",
+    "required": ["metadata", "qParams", "nodes", "links"],
+    "properties": {
+        "metadata": {
+            "type": "object",
+            "required": ["slug", "scan", "transcoder_list", "prompt_tokens", "prompt", "node_threshold"],
+            "properties": {"schema_version": {"const": 1}, "prompt_tokens": {"items": {"type": "string"}}},
+        },
+        "qParams": {"required": ["pinnedIds", "supernodes", "linkType", "clickedId", "sg_pos"]},
+        "nodes": {
+            "items": {
+                "required": ["node_id", "feature", "layer", "ctx_idx", "feature_type", "jsNodeId", "clerp"],
+                "properties": {
+                    "node_id": {"type": "string"},
+                    "feature": {"type": "integer"},
+                    "layer": {"type": "string"},
+                    "ctx_idx": {"type": "integer"},
+                    "feature_type": {
+                        "enum": ["cross layer transcoder", "mlp reconstruction error", "embedding", "logit"]
+                    },
+                    "token_prob": {"type": "number"},
+                    "is_target_logit": {"type": "boolean"},
+                    "influence": {"type": ["number", "null"]},
+                    "activation": {"type": ["number", "null"]},
+                },
+            }
+        },
+        "links": {
+            "items": {
+                "required": ["source", "target", "weight"],
+                "properties": {
+                    "source": {"type": "string"},
+                    "target": {"type": "string"},
+                    "weight": {"type": "number"},
+                },
+                "additionalProperties": False,
+            }
+        },
+    },
+}
+
+
+def test_export_keeps_to_schema_1(graph: Graph) -> None:
+    jsonschema.validate(json.loads(json.dumps(to_schema1(graph))), SCHEMA_1)
 
 
 def test_schema1_export_has_unique_ids_and_every_link(graph: Graph) -> None:
