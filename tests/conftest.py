@@ -10,7 +10,7 @@ from workbench.models import LoadedModel, fetch, load_model
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
+    here = Path(__file__).parent / "integration"
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.integration)
