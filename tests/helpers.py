@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +28,9 @@ from transformers import (
 )
 
 from workbench.clt import CLT, CLTConfig
+from workbench.clt.run import Split, TokenBatches, TrainingRun
+from workbench.clt.train_config import TrainConfig
+from workbench.clt.trainer import StopFlag
 from workbench.models import LoadedModel, NamedModel, capture_reads_and_writes, from_huggingface
 from workbench.models.registry import Wheel
 
@@ -286,3 +290,61 @@ def tiny_named_model(index: Path, *, parts: int = 2, asks_licence: bool = False)
         start_token_id=0,
         card="dequantised from Q8_0",
     )
+
+
+# --- tiny training runs -----------------------------------------------------------------------------------------------
+
+
+def tiny_token_batches(*, n_batches: int = 40, rows: int = 8, length: int = 16) -> TokenBatches:
+    """Return a source of random token rows for a `TrainingRun`, different in its two splits."""
+
+    def batches(split: Split) -> Iterator[Int[Tensor, "row position"]]:
+        first = 0 if split == "train" else 1_000_000
+        for batch in range(n_batches):
+            seeds = range(first + batch * rows, first + (batch + 1) * rows)
+            yield torch.stack([tiny_tokens(length=length, seed=seed) for seed in seeds])
+
+    return batches
+
+
+def tiny_recipe(**overrides: Any) -> TrainConfig:
+    """Return a recipe that trains 24 features a layer on 1,200 tokens in 36 steps."""
+    fields: dict[str, Any] = {
+        "model": "tiny",
+        "n_features": 24,
+        "k": 3,
+        "tokens": 1_200,
+        "held_out_tokens": 300,
+        "epochs": 4,
+        "row_length": 16,
+        "harvest_rows": 8,
+        "batch_tokens": 128,
+        "init_tokens": 256,
+        "dead_after": 1_000,
+        "resample_every": 7,
+        "log_every": 1,
+        "export": "float32",
+    }
+    return TrainConfig.model_validate(fields | overrides)
+
+
+def tiny_training_run(
+    out: Path, *, model: LoadedModel | None = None, stop: StopFlag | None = None, **overrides: Any
+) -> TrainingRun:
+    """Return a run of `tiny_recipe` on a tiny Llama in float32."""
+    return TrainingRun(
+        config=tiny_recipe(**overrides),
+        model=model or tiny_model("llama", dtype=torch.float32),
+        token_batches=tiny_token_batches(),
+        out=out,
+        stop=stop or StopFlag(),
+        progress=False,
+    )
+
+
+def train_to_the_end(run: TrainingRun, *, resume: bool = False) -> dict[str, Any]:
+    """Do all stages of a run; return its report."""
+    run.prepare(resume=resume)
+    assert run.harvest()
+    assert run.train()
+    return run.export()

@@ -89,6 +89,11 @@ class ActivationStore:
         try:
             shape = {name: int(description[name]) for name in ("capacity", "n_layers", "d_model")}
             storage: Storage = description["storage"]
+            wanted = cls.n_bytes(**shape, storage=storage)
+            found = sum((folder / name).stat().st_size for name in (_DATA, _SCALES) if (folder / name).exists())
+            # numpy would lengthen a file that is too short, and so hide what is lost.
+            if found != wanted:
+                raise ValueError(f"its files have {found:,} bytes instead of {wanted:,}")
             store = cls(folder, **shape, storage=storage, create=False)
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise FormatError(f"The activation cache in {folder} is damaged: {error}; delete the folder.") from error

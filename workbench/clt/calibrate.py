@@ -44,6 +44,18 @@ def thresholds(
     return threshold[:, None].expand(-1, config.n_features).contiguous()
 
 
+def batch_thresholds(
+    parameters: Parameters, reads: Float[Tensor, "layer token d_model"], *, k: int
+) -> Float[Tensor, " layer"]:
+    """Return one threshold a layer that k features a token of this (normalised) batch exceed on average."""
+    n_kept = k * reads.shape[1]
+    found = []
+    for layer in range(parameters.config.n_layers):
+        pre = torch.addmm(parameters.b_enc[layer], reads[layer], parameters.W_enc[layer].T).flatten()
+        found.append(pre.topk(min(n_kept + 1, pre.numel())).values[-1])
+    return torch.stack(found).clamp_min(1e-6)
+
+
 @dataclass(frozen=True)
 class Reconstruction:
     """How well a transcoder reconstructs held-out activations.

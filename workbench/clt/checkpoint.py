@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -28,6 +28,7 @@ class TrainState:
     Attributes:
         step: optimiser steps done; with the seed it fixes the position in the data and every random draw.
         last_fired: the step after which a feature was last active.
+        threshold: by layer, of the JumpReLU phase; zero until it begins.
         seconds: time spent training, over all sittings.
     """
 
@@ -35,6 +36,7 @@ class TrainState:
     normalisation: Normalisation
     optimiser: torch.optim.Adam
     last_fired: Int[Tensor, "layer feature"]
+    threshold: Float[Tensor, " layer"]
     step: int = 0
     seconds: float = 0.0
 
@@ -53,6 +55,7 @@ def save_checkpoint(folder: Path, state: TrainState, config: TrainConfig) -> Non
         ResourceError: the disk is full.
     """
     tensors = {"mean": state.normalisation.mean, "scale": state.normalisation.scale, "last_fired": state.last_fired}
+    tensors["threshold"] = state.threshold
     for name, parameter in state.parameters.named():
         tensors[name] = parameter
         moments = state.optimiser.state[parameter]
@@ -85,7 +88,8 @@ def load_checkpoint(folder: Path, config: TrainConfig) -> TrainState:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path} is no checkpoint of a training run: {error}.") from error
     changed = {name for name in TrainConfig.model_fields if getattr(made_by, name) != getattr(config, name)}
-    changed -= {"checkpoint_seconds", "log_every", "export"}
+    # A finished run may be trained for longer; the schedules follow the new number of steps.
+    changed -= {"checkpoint_seconds", "log_every", "export", "epochs"}
     if changed:
         raise ConfigError(
             f"The run in {folder} was started with another recipe ({', '.join(sorted(changed))} changed): "
@@ -107,6 +111,7 @@ def load_checkpoint(folder: Path, config: TrainConfig) -> TrainState:
             normalisation=Normalisation(mean=tensors["mean"], scale=tensors["scale"]),
             optimiser=optimiser,
             last_fired=tensors["last_fired"],
+            threshold=tensors["threshold"],
             step=int(description["step"]),
             seconds=float(description["seconds"]),
         )

@@ -59,7 +59,7 @@ class Harvester:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens in the store."""
+        """Tokens that were ever stored."""
         return int(self.store.state.get("tokens", 0))
 
     def activations(self, tokens: Int[Tensor, "row position"]) -> Float[Tensor, "site token d_model"]:
@@ -78,6 +78,13 @@ class Harvester:
         outlying = ~(norms <= self.outlier_factor * medians[:, None]).all(0)
         return activations[:, ~outlying] if bool(outlying.any()) else activations
 
+    def _write(self, start: int, rows: Float[Tensor, "site token d_model"]) -> None:
+        first = start % self.store.capacity
+        room = self.store.capacity - first
+        self.store.write(first, rows[:, :room])
+        if rows.shape[1] > room:
+            self.store.write(0, rows[:, room:])
+
     def fill(
         self,
         batches: TokenBatches,
@@ -87,10 +94,11 @@ class Harvester:
         label: str = "harvest",
         progress: bool = True,
     ) -> bool:
-        """Harvest until the store holds ``target`` tokens; return False when ``stop`` asked for an end before.
+        """Harvest until ``target`` tokens were ever stored; return False when ``stop`` asked for an end before.
 
-        ``batches`` must be the same sequence on every call: batches that the store has already
-        seen are skipped, so a killed run goes on where its last saved state stands.
+        Beyond the store's capacity the oldest tokens are overwritten. ``batches`` must be the same
+        sequence on every call: batches that the store has already seen are skipped, so a killed run
+        goes on where its last saved state stands.
 
         Raises:
             ConfigError: the corpus ends before the store is full.
@@ -110,7 +118,7 @@ class Harvester:
                 kept = self.keep(activations, medians)
                 state["dropped"] += activations.shape[1] - kept.shape[1]
                 kept = kept[:, : target - state["tokens"]]
-                self.store.write(state["tokens"], kept)
+                self._write(state["tokens"], kept)
                 state["tokens"] += kept.shape[1]
                 state["batches"] += 1
                 bar.update(kept.shape[1])

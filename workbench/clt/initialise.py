@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.clt.config import CLTConfig
+from workbench.clt.kernels import add_decoded, top_k
 from workbench.clt.parameters import Parameters
 from workbench.models.capture import capture
 from workbench.models.loaded import LoadedModel
@@ -78,6 +79,7 @@ def initialise(
     config: CLTConfig,
     *,
     seed: int,
+    k: int,
     bases: list[NeuronBasis] | None = None,
     activations: Float[Tensor, "site token d_model"] | None = None,
 ) -> Parameters:
@@ -86,6 +88,8 @@ def initialise(
     With ``bases``, up to half of a layer's features are neurons: encoder rows = normalised read rows
     of the most important ones, same-layer decoder = write row × its least-squares coefficient over
     ``activations`` (normalised). The other features are random unit rows. Decoders to later layers are zero.
+    With ``activations``, each layer's decoder is then scaled and its bias set for the least error of the
+    ``k`` active features together: neurons overlap, and their sum can overshoot by an order of magnitude.
     """
     generator = torch.Generator().manual_seed(seed)
     parameters = Parameters.zeros(config)
@@ -104,4 +108,24 @@ def initialise(
             coefficient = (active * along).sum(0) / active.pow(2).sum(0).clamp_min(1e-12)
             parameters.W_enc[layer][:n_neurons] = encoder
             parameters.W_dec[layer][0][:n_neurons] = decoder * coefficient[:, None]
+        if activations is not None:
+            _fit_jointly(parameters, layer, activations[layer], activations[config.n_layers + layer], k)
     return parameters
+
+
+def _fit_jointly(
+    parameters: Parameters,
+    layer: int,
+    reads: Float[Tensor, "token d_model"],
+    writes: Float[Tensor, "token d_model"],
+    k: int,
+) -> None:
+    """Scale a layer's decoder and set its bias by least squares over all active features at once."""
+    decoder = parameters.W_dec[layer][0]
+    predicted = torch.zeros_like(writes)
+    add_decoded(predicted, top_k(reads @ parameters.W_enc[layer].T, k), decoder)
+    mean = predicted.mean(0)
+    predicted -= mean
+    scale = (predicted * writes).sum() / predicted.pow(2).sum().clamp_min(1e-12)
+    decoder *= scale.clamp_min(0)
+    parameters.b_dec[layer].copy_(writes.mean(0) - scale.clamp_min(0) * mean)

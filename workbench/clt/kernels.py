@@ -1,10 +1,9 @@
-"""Sparse products of top-k features with decoder tables, from stock torch operations.
+"""Sparse products of active features with decoder tables, from stock torch operations.
 
-A layer's activations are ``indices`` and ``values`` of shape [token, k]. At k = 16 of 512 features a
-dense product does 32 times the needed arithmetic; what follows touches active rows only. Forward is
-a CSR product where torch was built with MKL (embedding_bag elsewhere), the weight gradient is an
-embedding_bag over the transposed pattern, the activation gradient a sampled product. ``dense_*``
-are the same functions written out: the reference for tests, and faster when few features are many.
+At 16 active of 512 features a dense product does 32 times the needed arithmetic; what follows
+touches active rows only. Forward is a CSR product where torch was built with MKL (embedding_bag
+elsewhere), the weight gradient an embedding_bag over the transposed pattern, the activation gradient
+a sampled product. ``dense_decoded`` is the same written out: the reference for tests.
 """
 
 from __future__ import annotations
@@ -26,111 +25,147 @@ with warnings.catch_warnings():
 _CSR: bool = torch._C.has_mkl
 
 
-class Transposed(NamedTuple):
-    """Which tokens each feature is active on: row f is ``token[offsets[f] : offsets[f + 1]]``."""
+class Active(NamedTuple):
+    """The active features of some tokens, token by token.
 
-    order: Int[Tensor, " token_k"]
-    token: Int[Tensor, " token_k"]
+    Attributes:
+        values: their activations.
+        feature: which feature each is (int32).
+        token: which token each belongs to (int32).
+        offsets: token t owns the entries ``offsets[t] : offsets[t + 1]`` (int32).
+    """
+
+    values: Float[Tensor, " active"]
+    feature: Int[Tensor, " active"]
+    token: Int[Tensor, " active"]
+    offsets: Int[Tensor, " token_1"]
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.offsets) - 1
+
+
+class Transposed(NamedTuple):
+    """The same pattern feature by feature.
+
+    Attributes:
+        order: from an entry's place here to its place in ``Active``.
+        token: the tokens that feature f is active on are ``token[offsets[f] : offsets[f + 1]]``.
+    """
+
+    order: Int[Tensor, " active"]
+    token: Int[Tensor, " active"]
     offsets: Int[Tensor, " feature_1"]
 
 
-def top_k(pre: Float[Tensor, "token feature"], k: int) -> tuple[Float[Tensor, "token k"], Int[Tensor, "token k"]]:
-    """Return the k largest pre-activations of every token, negative ones as zero, and their features (int32)."""
+def top_k(pre: Float[Tensor, "token feature"], k: int) -> Active:
+    """Return the k largest pre-activations of every token, negative ones as zero."""
+    n_tokens = pre.shape[0]
     values, indices = pre.topk(k, dim=1, sorted=False)
-    return values.clamp_(min=0), indices.to(torch.int32)
-
-
-def to_csr(
-    values: Float[Tensor, "token k"], indices: Int[Tensor, "token k"], n_features: int
-) -> Float[Tensor, "token feature"]:
-    """Return the activations as a sparse matrix in CSR layout that shares their memory."""
-    n_tokens, k = indices.shape
-    rows = torch.arange(0, n_tokens * k + 1, k, dtype=indices.dtype)
-    return torch.sparse_csr_tensor(
-        rows, indices.reshape(-1), values.reshape(-1), (n_tokens, n_features), check_invariants=False
+    return Active(
+        values=values.clamp_(min=0).view(-1),
+        feature=indices.view(-1).to(torch.int32),
+        token=torch.arange(n_tokens, dtype=torch.int32).repeat_interleave(k),
+        offsets=torch.arange(0, n_tokens * k + 1, k, dtype=torch.int32),
     )
 
 
-def to_dense(
-    values: Float[Tensor, "token k"], indices: Int[Tensor, "token k"], n_features: int
-) -> Float[Tensor, "token feature"]:
+def above(pre: Float[Tensor, "token feature"], threshold: float) -> Active:
+    """Return every pre-activation above a threshold that is not negative: JumpReLU."""
+    flat = torch.nonzero(pre.view(-1) > threshold).view(-1)
+    token = torch.div(flat, pre.shape[1], rounding_mode="floor")
+    return Active(
+        values=pre.view(-1)[flat],
+        feature=(flat - token * pre.shape[1]).to(torch.int32),
+        token=token.to(torch.int32),
+        offsets=_offsets(token, pre.shape[0]),
+    )
+
+
+def _offsets(rows: Int[Tensor, " active"], n_rows: int) -> Int[Tensor, " row_1"]:
+    offsets = torch.zeros(n_rows + 1, dtype=torch.int32)
+    offsets[1:] = torch.bincount(rows, minlength=n_rows).cumsum(0)
+    return offsets
+
+
+def to_csr(active: Active, values: Float[Tensor, " active"], n_features: int) -> Float[Tensor, "token feature"]:
+    """Return a sparse matrix in CSR layout with the pattern of ``active``; the memory is shared."""
+    return torch.sparse_csr_tensor(
+        active.offsets, active.feature, values, (active.n_tokens, n_features), check_invariants=False
+    )
+
+
+def to_dense(active: Active, n_features: int) -> Float[Tensor, "token feature"]:
     """Return the activations as an ordinary matrix."""
-    return values.new_zeros(values.shape[0], n_features).scatter_(1, indices.long(), values)
+    dense = active.values.new_zeros(active.n_tokens, n_features)
+    dense[active.token.long(), active.feature.long()] = active.values
+    return dense
 
 
-def transpose(indices: Int[Tensor, "token k"], n_features: int) -> Transposed:
+def transpose(active: Active, n_features: int) -> Transposed:
     """Return the pattern feature by feature; one sort serves every weight gradient of a layer."""
-    flat = indices.reshape(-1)
     # 16-bit keys sort faster, and no layer here has 32,768 features.
-    order = torch.argsort(flat.to(torch.int16) if n_features < 2**15 else flat, stable=True)
-    offsets = torch.zeros(n_features + 1, dtype=torch.int32)
-    offsets[1:] = torch.bincount(flat, minlength=n_features).cumsum(0)
-    return Transposed(order, torch.div(order, indices.shape[1], rounding_mode="floor").to(torch.int32), offsets)
+    keys = active.feature.to(torch.int16) if n_features < 2**15 else active.feature
+    order = torch.argsort(keys, stable=True)
+    return Transposed(order, active.token[order], _offsets(active.feature, n_features))
 
 
-def add_decoded(
-    out: Float[Tensor, "token d_model"],
-    values: Float[Tensor, "token k"],
-    indices: Int[Tensor, "token k"],
-    decoder: Float[Tensor, "feature d_model"],
-) -> None:
-    """Add Σ_k values · decoder[indices] to ``out`` in place."""
+def add_decoded(out: Float[Tensor, "token d_model"], active: Active, decoder: Float[Tensor, "feature d_model"]) -> None:
+    """Add Σ values · decoder[feature] to every token's row of ``out`` in place."""
     if _CSR:
-        torch.addmm(out, to_csr(values, indices, decoder.shape[0]), decoder, out=out)
+        torch.addmm(out, to_csr(active, active.values, decoder.shape[0]), decoder, out=out)
     else:
-        out += embedding_bag(indices, decoder, mode="sum", per_sample_weights=values)
+        out += _bag_sums(decoder, active.feature, active.offsets, active.values)
 
 
 def weight_gradient(
-    pattern: Transposed, values: Float[Tensor, "token k"], grad: Float[Tensor, "token d_model"]
+    pattern: Transposed, values: Float[Tensor, " active"], grad: Float[Tensor, "token d_model"]
 ) -> Float[Tensor, "feature d_model"]:
     """Return Σ_token values[token, f] · grad[token] for every feature f."""
-    return embedding_bag(
-        pattern.token,
-        grad,
-        offsets=pattern.offsets,
-        include_last_offset=True,
-        mode="sum",
-        per_sample_weights=values.reshape(-1)[pattern.order],
-    )
+    return _bag_sums(grad, pattern.token, pattern.offsets, values[pattern.order])
 
 
-def feature_sums(
-    indices: Int[Tensor, "token k"], values: Float[Tensor, "token k"], n_features: int
-) -> Float[Tensor, " feature"]:
+def _bag_sums(table: Tensor, rows: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+    return embedding_bag(rows, table, offsets=offsets, include_last_offset=True, mode="sum", per_sample_weights=weights)
+
+
+def feature_sums(active: Active, values: Float[Tensor, " active"], n_features: int) -> Float[Tensor, " feature"]:
     """Return Σ_token values[token, f] for every feature f."""
-    return values.new_zeros(n_features).index_add_(0, indices.reshape(-1), values.reshape(-1))
+    return values.new_zeros(n_features).index_add_(0, active.feature, values)
 
 
 def activation_gradient(
-    indices: Int[Tensor, "token k"], grad: Float[Tensor, "token d_model"], decoder: Float[Tensor, "feature d_model"]
-) -> Float[Tensor, "token k"]:
-    """Return ⟨grad[token], decoder[indices[token, k]]⟩, the gradient of the loss for the active features."""
-    pattern = to_csr(grad.new_zeros(indices.shape), indices, decoder.shape[0])
+    active: Active, grad: Float[Tensor, "token d_model"], decoder: Float[Tensor, "feature d_model"]
+) -> Float[Tensor, " active"]:
+    """Return ⟨grad[token], decoder[feature]⟩ for every active feature: the gradient for its activation."""
+    pattern = to_csr(active, torch.zeros_like(active.values), decoder.shape[0])
     sampled: Tensor = torch.sparse.sampled_addmm(pattern, grad, decoder.T, beta=0.0)
-    return sampled.values().view(indices.shape)
+    return sampled.values()
 
 
-def dense_decoded(
-    values: Float[Tensor, "token k"], indices: Int[Tensor, "token k"], decoder: Float[Tensor, "feature d_model"]
-) -> Float[Tensor, "token d_model"]:
+def dense_decoded(active: Active, decoder: Float[Tensor, "feature d_model"]) -> Float[Tensor, "token d_model"]:
     """Return what ``add_decoded`` adds, by an ordinary matrix product."""
-    return to_dense(values, indices, decoder.shape[0]) @ decoder
+    return to_dense(active, decoder.shape[0]) @ decoder
 
 
 class SparseDecode(torch.autograd.Function):
-    """The kernels joined for autograd; the trainer calls them one by one and keeps its buffers."""
+    """The kernels joined for autograd; the trainer calls them one by one.
+
+    ``SparseDecode.apply(values, active, decoder)`` decodes ``values`` in the pattern of ``active``.
+    """
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, values: Tensor, indices: Tensor, decoder: Tensor) -> Tensor:
-        ctx.save_for_backward(values, indices, decoder)
-        out = values.new_zeros(values.shape[0], decoder.shape[1])
-        add_decoded(out, values, indices, decoder)
+    def forward(ctx: torch.autograd.function.FunctionCtx, values: Tensor, active: Active, decoder: Tensor) -> Tensor:
+        ctx.save_for_backward(values, decoder)
+        ctx.active = active  # type: ignore[attr-defined]
+        out = values.new_zeros(active.n_tokens, decoder.shape[1])
+        add_decoded(out, active._replace(values=values), decoder)
         return out
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, Tensor]:
-        values, indices, decoder = ctx.saved_tensors  # type: ignore[attr-defined]
+        values, decoder = ctx.saved_tensors  # type: ignore[attr-defined]
+        active: Active = ctx.active  # type: ignore[attr-defined]
         grad = grad.contiguous()
-        pattern = transpose(indices, decoder.shape[0])
-        return activation_gradient(indices, grad, decoder), None, weight_gradient(pattern, values, grad)
+        pattern = transpose(active, decoder.shape[0])
+        return activation_gradient(active, grad, decoder), None, weight_gradient(pattern, values, grad)

@@ -24,7 +24,7 @@ from workbench.clt.formats import load_clt, save_clt
 from workbench.clt.harvest import Harvester
 from workbench.clt.initialise import initialise, neuron_bases
 from workbench.clt.parameters import Normalisation, Parameters
-from workbench.clt.source import CachedBatches
+from workbench.clt.source import Batches, CachedBatches, StreamedBatches, shuffled
 from workbench.clt.store import RECORD
 from workbench.clt.train_config import TrainConfig
 from workbench.clt.trainer import StopFlag, Trainer
@@ -123,29 +123,32 @@ class TrainingRun:
         write_json(self.out / RECIPE, recipe)
 
     def _stores(self) -> tuple[tuple[int, Path], tuple[int, Path]]:
+        config = self.config
         return (
-            (self.config.held_out_tokens, self.out / "held_out"),
-            (self.config.tokens, self.out / "activations"),
+            (config.held_out_tokens, self.out / "held_out"),
+            (min(config.tokens, config.buffer_tokens) if config.stream else config.tokens, self.out / "activations"),
         )
 
     def harvest(self) -> bool:
-        """Fill the caches; return False when a signal ended it before."""
+        """Fill the caches, or the first buffer of a stream; return False when a signal ended it before."""
         splits: tuple[Split, Split] = ("held_out", "train")
-        for split, (tokens, folder) in zip(splits, self._stores(), strict=True):
-            store = self._open_store(folder, tokens)
-            harvester = Harvester(
-                self.model,
-                store,
-                read_hook=self.config.read_hook,
-                write_hook=self.config.write_hook,
-                outlier_factor=self.config.outlier_factor,
-            )
-            label = f"harvest {split.replace('_', '-')}"
-            if not harvester.fill(
-                self.token_batches(split), target=tokens, stop=self.stop, label=label, progress=self.progress
-            ):
-                return False
-        return True
+        return all(
+            self._fill(split, self._open_store(folder, tokens), tokens)
+            for split, (tokens, folder) in zip(splits, self._stores(), strict=True)
+        )
+
+    def _fill(self, split: Split, store: ActivationStore, target: int) -> bool:
+        harvester = Harvester(
+            self.model,
+            store,
+            read_hook=self.config.read_hook,
+            write_hook=self.config.write_hook,
+            outlier_factor=self.config.outlier_factor,
+        )
+        label = f"harvest {split.replace('_', '-')}"
+        return harvester.fill(
+            self.token_batches(split), target=target, stop=self.stop, label=label, progress=self.progress
+        )
 
     def _open_store(self, folder: Path, tokens: int) -> ActivationStore:
         n_layers, d_model = self.model.n_layers, self.model.d_model
@@ -165,7 +168,7 @@ class TrainingRun:
             return load_checkpoint(self.out, self.config)
         store = ActivationStore.open(self.out / "activations")
         # Sorted, because the file may be larger than memory.
-        rows = torch.randperm(self.config.tokens, generator=torch.Generator().manual_seed(self.config.seed))
+        rows = shuffled(min(self.config.tokens, store.capacity), seed=self.config.seed, round_=0)
         sample = store.read(rows[:_SAMPLE_TOKENS].sort().values)
         normalisation = Normalisation.of(sample)
         parameters = self._initial_parameters(normalisation, normalisation.apply_(sample))
@@ -174,6 +177,7 @@ class TrainingRun:
             normalisation=normalisation,
             optimiser=make_optimiser(parameters, self.config.lr),
             last_fired=torch.zeros(self.model.n_layers, self.config.n_features, dtype=torch.int64),
+            threshold=torch.zeros(self.model.n_layers),
         )
 
     def _initial_parameters(self, normalisation: Normalisation, sample: Tensor) -> Parameters:
@@ -190,12 +194,13 @@ class TrainingRun:
                     f"the recipe asks for {config.n_features} at {config.read_hook}: make them agree."
                 )
             return Parameters.unfold(clt, self.clt_config, normalisation)
+        k = min(config.n_features, round(config.k_start * config.k))
         if config.init == "random":
-            return initialise(self.clt_config, seed=config.seed)
+            return initialise(self.clt_config, seed=config.seed, k=k, activations=sample)
         n_rows = max(1, config.init_tokens // config.row_length)
         n_batches = max(1, n_rows // config.harvest_rows)
         bases = neuron_bases(self.model, self.clt_config, islice(self.token_batches("train"), n_batches))
-        return initialise(self.clt_config, seed=config.seed, bases=bases, activations=sample)
+        return initialise(self.clt_config, seed=config.seed, k=k, bases=bases, activations=sample)
 
     def train(self) -> bool:
         """Train to the end; return False when a signal ended it before."""
@@ -203,12 +208,17 @@ class TrainingRun:
         trainer = Trainer(
             config=self.config,
             state=self.start(),
-            batches=CachedBatches(store, self.config),
+            batches=self._batches(store),
             out=self.out,
             stop=self.stop,
             progress=self.progress,
         )
         return trainer.run()
+
+    def _batches(self, store: ActivationStore) -> Batches:
+        if not self.config.stream:
+            return CachedBatches(store, self.config)
+        return StreamedBatches(store, self.config, lambda target: self._fill("train", store, target))
 
     @torch.no_grad()
     def export(self) -> dict[str, Any]:
@@ -231,7 +241,7 @@ class TrainingRun:
             "fingerprint": self.model.fingerprint,
             "recipe": self.config.model_dump(mode="json"),
             "parameters": clt.config.n_parameters,
-            "unique_tokens": train.capacity,
+            "unique_tokens": self.config.tokens,
             "token_passes": state.step * self.config.batch_tokens,
             "dropped_tokens": train.state["dropped"],
             "steps": state.step,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.clt.kernels import (
+    Active,
+    above,
     activation_gradient,
     add_decoded,
     feature_sums,
@@ -26,14 +28,12 @@ class StepResult:
     Attributes:
         fvu: fraction of variance unexplained, by layer.
         errors: ŷ − y in normalised units.
-        values: top-k activations by layer; negative pre-activations stand as zero.
-        indices: the features that they belong to.
+        active: the active features by layer.
     """
 
     fvu: Float[Tensor, " layer"]
     errors: Float[Tensor, "layer token d_model"]
-    values: list[Float[Tensor, "token k"]]
-    indices: list[Int[Tensor, "token k"]]
+    active: list[Active]
 
     @property
     def loss(self) -> float:
@@ -41,9 +41,9 @@ class StepResult:
         return float(self.fvu.mean())
 
     @property
-    def l0(self) -> float:
-        """Active features a token and layer."""
-        return sum(float((values > 0).sum()) / values.shape[0] for values in self.values) / len(self.values)
+    def l0(self) -> Float[Tensor, " layer"]:
+        """Active features a token, by layer."""
+        return torch.stack([(active.values > 0).sum() / active.n_tokens for active in self.active])
 
 
 def forward(
@@ -52,15 +52,17 @@ def forward(
     writes: Float[Tensor, "layer token d_model"],
     *,
     k: int,
+    threshold: Float[Tensor, " layer"] | None = None,
 ) -> StepResult:
-    """Encode, keep the top k, decode, compare. ``reads`` and ``writes`` are normalised."""
+    """Encode, keep the top k (or with ``threshold`` what exceeds it), decode, compare.
+
+    ``reads`` and ``writes`` are normalised.
+    """
     config = parameters.config
-    values, indices = [], []
+    active = []
     for layer in range(config.n_layers):
         pre = torch.addmm(parameters.b_enc[layer], reads[layer], parameters.W_enc[layer].T)
-        layer_values, layer_indices = top_k(pre, k)
-        values.append(layer_values)
-        indices.append(layer_indices)
+        active.append(top_k(pre, k) if threshold is None else above(pre, float(threshold[layer])))
     errors = torch.neg(writes)
     for layer, bias in enumerate(parameters.b_dec):
         errors[layer] += bias
@@ -68,10 +70,10 @@ def forward(
             errors[layer].addmm_(reads[layer], parameters.W_skip[layer].T)
     for layer in range(config.n_layers):
         for j, target in enumerate(config.targets(layer)):
-            add_decoded(errors[target], values[layer], indices[layer], parameters.W_dec[layer][j])
+            add_decoded(errors[target], active[layer], parameters.W_dec[layer][j])
     n_tokens, d_model = errors.shape[1:]
     fvu = torch.linalg.vector_norm(errors, dim=(1, 2)).pow_(2).div_(n_tokens * d_model)
-    return StepResult(fvu=fvu, errors=errors, values=values, indices=indices)
+    return StepResult(fvu=fvu, errors=errors, active=active)
 
 
 def backward(parameters: Parameters, reads: Float[Tensor, "layer token d_model"], result: StepResult) -> None:
@@ -87,13 +89,13 @@ def backward(parameters: Parameters, reads: Float[Tensor, "layer token d_model"]
         parameters.b_dec[layer].grad = grad[layer].sum(0)
         if parameters.W_skip:
             parameters.W_skip[layer].grad = grad[layer].T @ reads[layer]
-        values, indices = result.values[layer], result.indices[layer]
-        pattern = transpose(indices, config.n_features)
-        values_grad = torch.zeros_like(values)
+        active = result.active[layer]
+        pattern = transpose(active, config.n_features)
+        values_grad = torch.zeros_like(active.values)
         for j, target in enumerate(config.targets(layer)):
             decoder = parameters.W_dec[layer][j]
-            decoder.grad = weight_gradient(pattern, values, grad[target])
-            values_grad += activation_gradient(indices, grad[target], decoder)
-        values_grad.masked_fill_(values == 0, 0.0)
+            decoder.grad = weight_gradient(pattern, active.values, grad[target])
+            values_grad += activation_gradient(active, grad[target], decoder)
+        values_grad.masked_fill_(active.values == 0, 0.0)
         parameters.W_enc[layer].grad = weight_gradient(pattern, values_grad, reads[layer])
-        parameters.b_enc[layer].grad = feature_sums(indices, values_grad, config.n_features)
+        parameters.b_enc[layer].grad = feature_sums(active, values_grad, config.n_features)

@@ -58,11 +58,14 @@ class TrainConfig(BaseModel):
     lr_final: float = Field(default=0.05, ge=0, le=1, description="last learning rate as a share of lr")
     warmup: float = Field(default=0.05, ge=0, le=1, description="share of the steps that the learning rate rises")
     decay: float = Field(default=0.8, ge=0, le=1, description="share of the steps, the last, that it falls")
-    k_start: PositiveFloat = Field(default=4.0, ge=1, description="k begins at this multiple")
-    k_anneal: float = Field(default=0.3, ge=0, le=1, description="share of the steps until k is reached")
+    k_start: PositiveFloat = Field(default=2.0, ge=1, description="k begins at this multiple")
+    k_anneal: float = Field(default=0.25, ge=0, le=1, description="share of the steps until k is reached")
+    threshold_from: float = Field(
+        default=0.5, ge=0, le=1, description="share of the steps with top-k; then JumpReLU, as the transcoder is used"
+    )
     dead_after: PositiveInt = Field(default=50_000, description="tokens without firing that make a feature dead")
     resample_every: NonNegativeInt = Field(default=100, description="steps between resamplings of the dead; 0: never")
-    resample_until: float = Field(default=0.7, ge=0, le=1, description="share of the steps with resampling")
+    resample_until: float = Field(default=0.4, ge=0, le=1, description="share of the steps with resampling")
     init: Literal["neuron", "random"] = "neuron"
     init_tokens: PositiveInt = Field(default=4_096, description="tokens that the initialisation looks at")
     warm_start: Path | None = Field(default=None, description="folder of a transcoder to start from, of any window")

@@ -11,28 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from workbench.clt.calibrate import batch_thresholds
 from workbench.clt.checkpoint import TrainState, save_checkpoint
+from workbench.clt.source import Batches
 from workbench.clt.step import StepResult, backward, forward
 from workbench.clt.train_config import TrainConfig
 from workbench.files import atomic_file
 
 METRICS = "metrics.jsonl"
-
-
-class Batches(Protocol):
-    """A source of training batches; ``batch(step)`` depends on the step alone."""
-
-    n_steps: int
-
-    def batch(self, step: int) -> Float[Tensor, "site token d_model"]:
-        """Return the activations of one step, for the caller to change in place."""
+_THRESHOLD_GAIN = 0.15
 
 
 @dataclass
@@ -107,6 +100,10 @@ class Trainer:
         bar = tqdm(total=n_steps, initial=self.state.step, desc="train", unit="step", disable=not self.progress)
         with bar, (self.out / METRICS).open("a", encoding="utf-8") as log:
             while self.state.step < n_steps and not self.stop():
+                if self.batches.must_refill(self.state.step):
+                    save_checkpoint(self.out, self.state, config)
+                    if not self.batches.refill(self.state.step):
+                        break
                 result = self.step()
                 tokens += config.batch_tokens
                 now = time.monotonic()
@@ -130,14 +127,26 @@ class Trainer:
         parameters, n_layers = state.parameters, state.parameters.config.n_layers
         activations = state.normalisation.apply_(self.batches.batch(state.step))
         reads, writes = activations[:n_layers], activations[n_layers:]
-        result = forward(parameters, reads, writes, k=active_features(config, state.step, n_steps))
+        thresholded = state.step >= config.threshold_from * n_steps
+        if thresholded and not bool(state.threshold.any()):
+            state.threshold.copy_(batch_thresholds(parameters, reads, k=config.k))
+        result = forward(
+            parameters,
+            reads,
+            writes,
+            k=active_features(config, state.step, n_steps),
+            threshold=state.threshold if thresholded else None,
+        )
         backward(parameters, reads, result)
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(config, state.step, n_steps)
         state.optimiser.step()
         state.step += 1
-        for layer, (values, indices) in enumerate(zip(result.values, result.indices, strict=True)):
-            state.last_fired[layer].index_fill_(0, indices[values > 0].long(), state.step)
+        if thresholded:
+            # Proportional control of log L0: the threshold follows the encoder as it learns.
+            state.threshold *= (result.l0 / config.k).clamp(0.5, 2) ** _THRESHOLD_GAIN
+        for layer, active in enumerate(result.active):
+            state.last_fired[layer].index_fill_(0, active.feature[active.values > 0].long(), state.step)
         quiet = (state.step - state.last_fired) * config.batch_tokens > config.dead_after
         self.dead = float(quiet.float().mean())
         every = config.resample_every
@@ -182,7 +191,7 @@ class Trainer:
             "tokens": self.state.step * self.config.batch_tokens,
             "fvu": result.loss,
             "fvu_by_layer": [round(value, 5) for value in result.fvu.tolist()],
-            "l0": result.l0,
+            "l0": float(result.l0.mean()),
             "dead": self.dead,
             "lr": self.state.optimiser.param_groups[0]["lr"],
             "tokens_per_s": tokens_per_second,

@@ -60,9 +60,7 @@ class CLT:
         """Return what the features of layer ``source`` write to layer ``target``."""
         return self.W_dec[source][:, target - source]
 
-    def decode(
-        self, target: int, activations: Sequence[Float[Tensor, "... feature"]]
-    ) -> Float[Tensor, "... d_model"]:
+    def decode(self, target: int, activations: Sequence[Float[Tensor, "... feature"]]) -> Float[Tensor, "... d_model"]:
         """Return Σ_l W_dec^{l→target} a^l + b_dec^target, without the skip.
 
         Args:
