@@ -10,13 +10,19 @@ from workbench.errors import ConfigError
 
 
 def strongest_paths(
-    graph: Graph, *, target: str | None = None, kinds: tuple[str, ...] = ("token",), k: int = 5
+    graph: Graph,
+    *,
+    target: str | None = None,
+    kinds: tuple[str, ...] = ("token",),
+    k: int = 5,
+    direct: bool = True,
 ) -> pd.DataFrame:
     """Return the k best paths that end in a node, by the product of their edges' |shares|.
 
     Args:
         target: the node where the paths end; by default the most probable logit.
         kinds: the kinds of node where a path may begin.
+        direct: False leaves out the single edges from source to target, which pass through no feature.
 
     Returns:
         One row a path, the best first: ``path`` (node ids from source to target), ``share`` (the signed
@@ -54,6 +60,8 @@ def strongest_paths(
             best[row, rank] = product
             via[row, rank] = (next_row, next_rank)
 
+    if not direct:
+        best[end] = 0.0
     sources = graph.source_index
     kind = graph.nodes["kind"].to_numpy()[sources]
     found: list[tuple[float, int, int, int]] = []

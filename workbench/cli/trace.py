@@ -108,9 +108,9 @@ def _print_summary(result: dict[str, Any], graph: Graph, pruned: Graph, seconds:
         strongest.add_row(str(row["layer"]), str(row["feature"]), place, f"{row['influence']:.3f}", promotes)
     out.print(strongest, "")
 
-    paths = table("The strongest paths from a token to the first target", share="right", path="left")
+    paths = table("The strongest paths from a token through features to the first target", share="right", path="left")
     names = dict(zip(pruned.nodes["node_id"], pruned.nodes["token"], strict=True))
-    for row in strongest_paths(pruned, k=5).to_dict("records"):
+    for row in strongest_paths(pruned, k=5, direct=False).to_dict("records"):
         steps = [f"{names[node]!r}" if node[0] in "tl" else f"{node} at {names[node]!r}" for node in row["path"]]
         paths.add_row(f"{row['share']:+.4f}", " → ".join(steps))
     out.print(paths, "")

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from workbench.attribution.norms import FrozenNorm
 from workbench.clt import CLT
 from workbench.models import LoadedModel, token_strings
 
@@ -37,14 +38,11 @@ def promoted_tokens(
     The direct effect of the summed decoder, through the final norm's weight and measured against the mean
     logit ("Circuit Tracing", section "Understanding and labeling features"); later layers are left out.
     """
-    norm = model.bridge.ln_final
-    original = norm.original_component
-    weight = getattr(original, "weight", None)
-    scale = 1.0 if weight is None else (1.0 + weight if norm.uses_weight_offset else weight)
+    norm = FrozenNorm.of(model.bridge.ln_final, torch.ones(1, 1, dtype=model.dtype, device=model.device))
     directions = total_decoder(clt, layer, feature).to(model.dtype)
-    if not norm.uses_rms_norm:
+    if norm.centred:
         directions = directions - directions.mean(dim=-1, keepdim=True)
-    directions = directions * scale
+    directions = directions * norm.weight
     tokens: list[list[str]] = []
     for rows in torch.split(directions, _CHUNK):
         effects = rows @ model.W_U - (rows @ model.W_U_mean)[:, None]

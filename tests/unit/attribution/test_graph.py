@@ -120,6 +120,12 @@ def test_strongest_paths_equal_an_exhaustive_search(graph: Graph) -> None:
         assert row.length == len(row.path) - 1
 
 
+def test_direct_edges_can_be_left_out(graph: Graph) -> None:
+    found = strongest_paths(graph.prune(0.4, 0.8), k=7, direct=False)
+    assert len(found) > 0
+    assert (found["length"] >= 2).all()
+
+
 def test_a_path_to_an_unknown_node_is_refused(graph: Graph) -> None:
     with pytest.raises(ConfigError, match="t/0"):
         strongest_paths(graph, target="t/0")
