@@ -158,8 +158,9 @@ class Trainer:
         """Point dead features at tokens that are reconstructed badly.
 
         After Bricken et al., "Towards Monosemanticity" (2023): tokens are drawn in proportion to
-        their squared error, the encoder row takes their direction at a fifth of the mean norm of
-        the living, the decoder row what is missing there; moments start from zero.
+        their squared error, the encoder row takes their direction and the decoder row half of what
+        is missing there; moments start from zero. Under top-k a newcomer must win its place, so on its
+        own token it is made as active as the layer's active features are on average.
         """
         state, parameters = self.state, self.state.parameters
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + state.step)
@@ -169,12 +170,11 @@ class Trainer:
             drawn = torch.multinomial(weight, min(len(rows), len(weight)), generator=generator)
             rows = rows[: len(drawn)]
             x, missing = reads[layer][drawn], -result.errors[layer][drawn]
-            alive = parameters.W_enc[layer][~dead[layer]]
-            norm = 0.2 * (float(alive.norm(dim=1).mean()) if len(alive) else 1.0)
-            lengths = x.norm(dim=1, keepdim=True).clamp_min(1e-6)
-            parameters.W_enc[layer][rows] = norm * x / lengths
+            values = result.active[layer].values
+            typical = float(values.sum() / (values > 0).sum().clamp_min(1)) or 1.0
+            parameters.W_enc[layer][rows] = typical * x / x.pow(2).sum(1, keepdim=True).clamp_min(1e-6)
             parameters.b_enc[layer][rows] = 0.0
-            parameters.W_dec[layer][0][rows] = 0.5 * missing / (norm * lengths)
+            parameters.W_dec[layer][0][rows] = 0.5 * missing / typical
             touched = [parameters.W_enc[layer], parameters.b_enc[layer], parameters.W_dec[layer][0]]
             for decoder in parameters.W_dec[layer][1:]:
                 decoder[rows] = 0.0

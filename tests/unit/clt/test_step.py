@@ -43,9 +43,7 @@ def dense_loss(parameters: Parameters, reads: Tensor, writes: Tensor, threshold:
 @pytest.mark.parametrize("threshold", [None, torch.tensor([0.0, 0.3, 0.9, 99.0])], ids=["top-k", "JumpReLU"])
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("window", [1, 2, N_LAYERS])
-def test_loss_and_gradients_equal_autograd_on_dense_products(
-    window: int, skip: bool, threshold: Tensor | None
-) -> None:
+def test_loss_and_gradients_equal_autograd_on_dense_products(window: int, skip: bool, threshold: Tensor | None) -> None:
     parameters = random_parameters(window=window, skip=skip)
     reads, writes = random_activations(1), random_activations(2)
 
