@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
@@ -21,22 +20,30 @@ class AttentionGradients:
     Attributes:
         output: at the attention's output, before a post-norm.
         value: at the values of the key-value heads, flattened.
-        normalized: at the input norm's output; this times the norm is what reaches the residual stream.
+        normalized: at the input norm's output.
+        residual: at the residual stream that the layer reads.
     """
 
-    output: Float[Tensor, "position target d_model"]
-    value: Float[Tensor, "position target kv_head_and_d_head"]
-    normalized: Float[Tensor, "position target d_model"]
+    output: Float[Tensor, "target position d_model"]
+    value: Float[Tensor, "target position kv_head_and_d_head"]
+    normalized: Float[Tensor, "target position d_model"]
+    residual: Float[Tensor, "target position d_model"]
 
 
 @dataclass(frozen=True)
 class FrozenAttention:
-    """One layer's attention for one prompt: pattern, W_V, W_O and the norms around it."""
+    """One layer's attention for one prompt: pattern, W_V, W_O and the norms around it.
 
-    pattern: Float[Tensor, "head query key"]
-    W_V: Float[Tensor, "kv_head d_model d_head"]
-    W_O: Float[Tensor, "head d_head d_model"]
-    b_V: Float[Tensor, "kv_head d_head"] | None
+    Attributes:
+        output_maps: W_O by key-value head, transposed, its query heads side by side.
+        value_map: W_V transposed, the key-value heads above each other.
+        pattern: by key-value head, from (query, query head of the group) to key.
+    """
+
+    output_maps: Float[Tensor, "kv_head d_model rep_and_d_head"]
+    value_map: Float[Tensor, "kv_head_and_d_head d_model"]
+    pattern: Float[Tensor, "kv_head key query rep"]
+    b_V: Float[Tensor, " kv_head_and_d_head"] | None
     b_O: Float[Tensor, " d_model"] | None
     norm: FrozenNorm
     post_norm: FrozenNorm | None
@@ -57,39 +64,35 @@ class FrozenAttention:
             raise ModelError(
                 f"The attention {type(attention).__name__} exposes no W_V and W_O: attribution needs softmax attention."
             )
-        return cls(pattern, W_V, W_O, b_V, b_O, norm, post_norm)
+        n_kv_heads = len(W_V)
+        return cls(
+            output_maps=rearrange(
+                W_O, "(kv rep) d_head d_model -> kv d_model (rep d_head)", kv=n_kv_heads
+            ).contiguous(),
+            value_map=rearrange(W_V, "kv d_model d_head -> (kv d_head) d_model").contiguous(),
+            pattern=rearrange(pattern, "(kv rep) query key -> kv key query rep", kv=n_kv_heads).contiguous(),
+            b_V=None if b_V is None else b_V.flatten(),
+            b_O=b_O,
+            norm=norm,
+            post_norm=post_norm,
+        )
 
-    def pull_back(self, gradient: Float[Tensor, "position target d_model"], counts: list[int]) -> AttentionGradients:
+    def pull_back(self, gradient: Float[Tensor, "target position d_model"]) -> AttentionGradients:
         """Return the gradients inside the layer from the gradient at its output to the residual stream.
 
         Args:
-            counts: how many targets, from the first, stand at or after each position. Targets are sorted
-                by falling position, so that causality makes the rest of a position's rows zero.
+            gradient: at the positions from 0 to that of the targets.
         """
-        n_heads, n_positions, _ = self.pattern.shape
-        d_head = self.W_V.shape[-1]
-        n_kv_heads = len(self.W_V)
-        n_targets = gradient.shape[1]
-        output_map = rearrange(self.W_O, "head d_head d_model -> d_model (head d_head)")
-        value_map = rearrange(self.W_V, "head d_model d_head -> (head d_head) d_model")
-
-        output = gradient if self.post_norm is None else torch.zeros_like(gradient)
-        mixed = gradient.new_zeros(n_heads, n_positions, n_targets, d_head)
-        for position, count in enumerate(counts):
-            rows = gradient[position, :count]
-            if self.post_norm is not None:
-                rows = self.post_norm.pull_back(rows, position)
-                output[position, :count] = rows
-            mixed[:, position, :count] = rearrange(
-                rows @ output_map, "target (head d_head) -> head target d_head", head=n_heads
-            )
-        # Query heads that share a key-value head are summed here, before W_V, so W_V is applied once.
-        pattern = rearrange(self.pattern, "(kv rep) query key -> kv key (rep query)", kv=n_kv_heads)
-        mixed = rearrange(mixed, "(kv rep) query target d_head -> kv (rep query) (target d_head)", kv=n_kv_heads)
-        value = rearrange(
-            torch.bmm(pattern, mixed), "kv key (target d_head) -> key target (kv d_head)", target=n_targets
-        )
-        normalized = torch.zeros_like(gradient)
-        for position, count in enumerate(counts):
-            torch.mm(value[position, :count], value_map, out=normalized[position, :count])
-        return AttentionGradients(output=output, value=value, normalized=normalized)
+        n_targets, n_positions, _ = gradient.shape
+        output = gradient if self.post_norm is None else self.post_norm.pull_back(gradient)
+        flat = output.reshape(n_targets * n_positions, -1)
+        n_kv_heads, d_head = len(self.output_maps), len(self.value_map) // len(self.output_maps)
+        value = gradient.new_empty(n_targets, n_positions, n_kv_heads, d_head)
+        for head, (output_map, pattern) in enumerate(zip(self.output_maps, self.pattern, strict=True)):
+            # Query heads that share a key-value head are summed here, before W_V, so W_V is applied once.
+            mixed = (flat @ output_map).view(n_targets, -1, d_head)
+            mixing = pattern[:n_positions, :n_positions].reshape(n_positions, -1)
+            value[:, :, head] = mixing @ mixed
+        value = value.flatten(2)
+        normalized = value @ self.value_map
+        return AttentionGradients(output, value, normalized, self.norm.pull_back(normalized))

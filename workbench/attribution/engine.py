@@ -63,7 +63,7 @@ def attribute(
     local = freeze(model, clt, tokens)
     features = _within_cap(local, cap)
     logits = logit_targets(local, tokens=targets)
-    needed = _memory_needed(local, len(features) + len(logits))
+    needed = _memory_needed(local, features, logits)
     require_memory(
         needed,
         f"Attribution of {len(tokens)} tokens with {len(features)} active features",
@@ -118,13 +118,13 @@ def _within_cap(local: LocalModel, cap: int | None) -> ActiveFeatures:
     return features.select(size.topk(cap).indices.sort().values)
 
 
-def _memory_needed(local: LocalModel, n_targets: int) -> int:
-    n_heads, n_positions, _ = local.attentions[0].pattern.shape
-    n_kv_heads, d_model, d_head = local.attentions[0].W_V.shape
-    sources = n_targets + local.n_layers * (n_positions + 1) + n_positions
-    # The gradient rows exist up to four times while they pass an attention layer, the heads' rows twice.
-    width = 4 * d_model + 2 * n_heads * d_head + 2 * n_kv_heads * d_head
-    return local.reads.element_size() * n_targets * (n_positions * width + 3 * sources)
+def _memory_needed(local: LocalModel, features: ActiveFeatures, logits: LogitTargets) -> int:
+    positions = torch.cat([features.position, logits.position])
+    n_targets, d_model = len(positions), local.reads.shape[-1]
+    sources = n_targets + local.n_layers * (2 * local.n_positions + 1) + local.n_positions
+    gradient_rows = int((positions + 1).sum())
+    # The matrix exists twice while it is sorted, and once more as shares.
+    return local.reads.element_size() * (gradient_rows * d_model + 3 * n_targets * sources)
 
 
 def _bias_influence(

@@ -42,12 +42,15 @@ class FrozenNorm:
         )
 
     def pull_back(
-        self, gradient: Float[Tensor, "... d_model"], position: int, *, weighted: bool = True
-    ) -> Float[Tensor, "... d_model"]:
-        """Return the gradient at the norm's input at one position from the gradient at its output.
+        self, gradient: Float[Tensor, "... position d_model"], *, first: int = 0, weighted: bool = True
+    ) -> Float[Tensor, "... position d_model"]:
+        """Return the gradient at the norm's input from the gradient at its output.
 
         Args:
+            gradient: at consecutive positions.
+            first: the first of these positions.
             weighted: False when the gradient is taken before the norm's weight (``hook_normalized``).
         """
-        pulled = gradient * (self.weight / self.scale[position]) if weighted else gradient / self.scale[position]
+        scale = self.scale[first : first + gradient.shape[-2]]
+        pulled = gradient * (self.weight / scale) if weighted else gradient / scale
         return pulled - pulled.mean(dim=-1, keepdim=True) if self.centred else pulled

@@ -93,43 +93,61 @@ def columns_of(local: LocalModel, n_features: int) -> Columns:
 
 @dataclass(frozen=True)
 class Written:
-    """What the sources of one MLP layer write at one position."""
+    """What the sources of one MLP layer write at one position.
+
+    Attributes:
+        feature_columns: the columns of the features, sorted by position and layer.
+        others: what the error and b_dec write, or what the start token's MLP wrote.
+    """
 
     position: int
-    columns: Int[Tensor, " source"]
-    vectors: Float[Tensor, "source d_model"]
+    feature_columns: slice
+    features: Float[Tensor, "feature d_model"]
+    other_columns: list[int]
+    others: Float[Tensor, "other d_model"]
 
 
-def written_at(local: LocalModel, features: ActiveFeatures, columns: Columns, layer: int) -> Iterator[Written]:
+def written_at(
+    local: LocalModel,
+    features: ActiveFeatures,
+    order: Int[Tensor, " feature"],
+    columns: Columns,
+    layer: int,
+) -> Iterator[Written]:
     """Yield, position by position, the vectors that features, errors and biases add at one layer's MLP output.
 
     The error is what the given features miss, so a feature that is left out counts as error.
+
+    Args:
+        order: sorts the features by position, then layer; so the ones that write here stand in one slice
+            of each position.
     """
     biases = columns.bias()
-    mlp = biases[layer, "mlp"].start
-    yield Written(0, torch.tensor([mlp]), local.writes[layer, :1])
+    none = local.writes.new_empty(0, local.writes.shape[-1])
+    yield Written(0, slice(0, 0), none, [biases[layer, "mlp"].start], local.writes[layer, :1])
 
-    index, vectors = [], []
-    for source in local.clt.config.sources(layer):
-        at = (features.layer == source).nonzero(as_tuple=True)[0]
-        decoder = local.clt.decoder(source, layer)[features.feature[at]]
-        index.append(at)
-        vectors.append(decoder * features.activation[at, None])
-    found, rows = torch.cat(index), torch.cat(vectors)
-    order = features.position[found].argsort(stable=True)
-    found, rows = found[order], rows[order]
-    sizes = torch.bincount(features.position[found], minlength=local.n_positions).tolist()
-    skip = local.clt.skip(layer, local.reads[layer])
-    b_dec = local.clt.b_dec[layer]
-    start = sizes[0]
+    sources = local.clt.config.sources(layer)
+    found = ((features.layer[order] >= sources.start) & (features.layer[order] < sources.stop)).nonzero(as_tuple=True)[
+        0
+    ]
+    writing = features.select(order[found])
+    vectors = local.writes.new_empty(len(found), local.writes.shape[-1])
+    for source in sources:
+        here = writing.layer == source
+        decoder = local.clt.decoder(source, layer)[writing.feature[here]]
+        vectors[here] = decoder * writing.activation[here, None]
+    sizes = torch.bincount(writing.position, minlength=local.n_positions).tolist()
+    missing = local.writes[layer] - local.clt.b_dec[layer] - local.clt.skip(layer, local.reads[layer])
+    start = 0
     for position in range(1, local.n_positions):
         end = start + sizes[position]
-        here = rows[start:end]
-        error = local.writes[layer, position] - here.sum(dim=0) - b_dec - skip[position]
-        own = torch.tensor([columns.error(layer, position), biases[layer, "b_dec"][position - 1]], device=found.device)
+        here = vectors[start:end]
+        first = int(found[start]) if end > start else 0
         yield Written(
             position,
-            torch.cat([found[start:end], own]),
-            torch.cat([here, error[None], b_dec[None]]),
+            slice(first, first + end - start),
+            here,
+            [columns.error(layer, position), biases[layer, "b_dec"][position - 1]],
+            torch.stack([missing[position] - here.sum(dim=0), local.clt.b_dec[layer]]),
         )
         start = end

@@ -18,6 +18,10 @@ from workbench.attribution.local_model import ActiveFeatures, LocalModel
 from workbench.attribution.sources import Columns, columns_of, written_at
 from workbench.attribution.targets import LogitTargets
 
+# Gradient rows (targets × positions) that pass an attention layer at once: what they become on the way
+# stays in the processor's cache, and in memory that the allocator hands out again instead of fresh pages.
+_ROWS = 1024
+
 
 @dataclass(frozen=True)
 class SweepResult:
@@ -54,106 +58,137 @@ def sweep(local: LocalModel, features: ActiveFeatures, logits: LogitTargets, *, 
     return _Sweep(local, features, logits).run(progress=progress)
 
 
-class _Sweep:
-    """The gradient rows of the targets met so far, sorted by falling position.
+@dataclass
+class _Block:
+    """The targets of one position, from the highest layer down, so that those met so far are the first ones.
 
-    Sorted so, the rows that can be non-zero at a position are the first ``counts[position]``: causality
-    halves the work without a mask.
+    A target at a position touches the positions up to it alone: causality is in the shape.
+
+    Attributes:
+        targets: rows of the final matrix.
+        gradient: at the residual stream.
+        weights: the block's rows of the matrix, in its own order.
+        active: how many targets have been met.
     """
 
+    position: int
+    targets: Int[Tensor, " target"]
+    gradient: Float[Tensor, "target position d_model"]
+    weights: Float[Tensor, "target source"]
+    active: int = 0
+
+    @property
+    def rows(self) -> Float[Tensor, "active position d_model"]:
+        return self.gradient[: self.active]
+
+
+class _Sweep:
     def __init__(self, local: LocalModel, features: ActiveFeatures, logits: LogitTargets) -> None:
         self.local, self.features, self.logits = local, features, logits
         self.columns = columns_of(local, len(features))
         self.bias_columns = self.columns.bias()
-        n_targets = len(features) + len(logits)
-        self.row_position = torch.cat([features.position, logits.position])
-        # rank[t]: the place of target t among all targets, by falling position.
-        self.order = self.row_position.argsort(descending=True, stable=True)
-        self.rank = torch.empty_like(self.order)
-        self.rank[self.order] = torch.arange(n_targets, device=self.order.device)
-        dtype, device = local.reads.dtype, local.reads.device
-        self.weights = torch.zeros(n_targets, self.columns.total, dtype=dtype, device=device)
-        self.active = torch.empty(0, dtype=torch.long, device=device)
-        self.gradient = torch.zeros(local.n_positions, 0, local.reads.shape[-1], dtype=dtype, device=device)
-        self.counts = [0] * local.n_positions
+        # Inside, feature columns are sorted by position, then layer: what one layer reads off is one slice.
+        self.column_order = torch.argsort(features.position * local.n_layers + features.layer, stable=True)
+        position = torch.cat([features.position, logits.position])
+        layer = torch.cat([features.layer, torch.full_like(logits.position, local.n_layers)])
+        d_model = local.reads.shape[-1]
+        self.blocks: list[_Block] = []
+        for at in position.unique(sorted=True).tolist():  # type: ignore[no-untyped-call]
+            here = (position == at).nonzero(as_tuple=True)[0]
+            targets = here[layer[here].argsort(descending=True, stable=True)]
+            self.blocks.append(
+                _Block(
+                    position=at,
+                    targets=targets,
+                    gradient=local.reads.new_zeros(len(targets), at + 1, d_model),
+                    weights=local.reads.new_zeros(len(targets), self.columns.total),
+                )
+            )
 
     def run(self, *, progress: bool) -> SweepResult:
         local, clt = self.local, self.local.clt
         self._append_logits()
-        layers = tqdm(reversed(range(local.n_layers)), total=local.n_layers, desc="Attribution", disable=not progress)
-        for layer in layers:
-            for written in written_at(local, self.features, self.columns, layer):
-                self._read(written.position, written.columns, written.vectors)
+        for layer in tqdm(
+            reversed(range(local.n_layers)), total=local.n_layers, desc="Attribution", disable=not progress
+        ):
+            self._read_layer(layer)
             if local.parallel:
-                passed = self._attention_back(layer)
-                if clt.W_skip is not None:
-                    passed += self._skip_back(layer)
-                self.gradient += passed
+                for block in self.blocks:
+                    for rows, weights in _chunks(block):
+                        passed = self._attention_back(layer, rows, weights)
+                        if clt.W_skip is not None:
+                            passed[:, 1:] += self._skip_back(layer, rows, weights)
+                        rows += passed
                 self._append_features(layer)
             else:
                 if clt.W_skip is not None:
-                    self.gradient += self._skip_back(layer)
+                    for block in self.blocks:
+                        for rows, weights in _chunks(block):
+                            rows[:, 1:] += self._skip_back(layer, rows, weights)
                 self._append_features(layer)
-                self.gradient += self._attention_back(layer)
-        for position, column in enumerate(self.columns.tokens):
-            self._read(position, torch.tensor([column]), local.embeddings[position, None])
-        if local.positional is not None:
-            self._read_bias(0, "pos_embed", self.gradient, local.positional)
-        constant = torch.cat([clt.b_enc[self.features.layer, self.features.feature], self.logits.constant])
+                for block in self.blocks:
+                    for rows, weights in _chunks(block):
+                        rows += self._attention_back(layer, rows, weights)
+        for block in self.blocks:
+            first = self.columns.tokens.start
+            upto = slice(first, first + block.position + 1)
+            block.weights[:, upto] = torch.linalg.vecdot(block.gradient, local.embeddings[: block.position + 1])
+            if local.positional is not None:
+                at = self.bias_columns[0, "pos_embed"].start
+                positional = local.positional[: block.position + 1]
+                block.weights[:, at : at + block.position + 1] = torch.linalg.vecdot(block.gradient, positional)
+        return self._collect()
+
+    def _collect(self) -> SweepResult:
+        """Bring rows and columns into the order of the graph's nodes."""
+        n_features = len(self.features)
+        inverse = torch.arange(self.columns.total, device=self.column_order.device)
+        inverse[self.column_order] = torch.arange(n_features, device=self.column_order.device)
+        weights = self.local.reads.new_empty(n_features + len(self.logits), self.columns.total)
+        while self.blocks:
+            block = self.blocks.pop()
+            weights[block.targets] = block.weights[:, inverse]
+        constant = torch.cat([self.local.clt.b_enc[self.features.layer, self.features.feature], self.logits.constant])
         value = torch.cat([self.features.pre_activation, self.logits.value])
-        return SweepResult(self.weights, constant, value, self.columns)
+        return SweepResult(weights, constant, value, self.columns)
 
-    def _read(self, position: int, columns: Int[Tensor, " source"], vectors: Float[Tensor, "source d_model"]) -> None:
-        count = self.counts[position]
-        rows = self.order[self.active[:count]]
-        effects = self.gradient[position, :count] @ vectors.T
-        self.weights[rows[:, None], columns.to(rows.device)] += effects
+    def _read_layer(self, layer: int) -> None:
+        """Read off what every source that writes at a layer does to the targets met so far."""
+        for written in written_at(self.local, self.features, self.column_order, self.columns, layer):
+            position = written.position
+            for block in self.blocks:
+                if block.position < position or not block.active:
+                    continue
+                rows, weights = block.gradient[: block.active, position], block.weights[: block.active]
+                if len(written.features):
+                    weights[:, written.feature_columns].addmm_(rows, written.features.T)
+                weights[:, written.other_columns] = rows @ written.others.T
 
-    def _read_bias(
-        self,
-        layer: int,
-        site: str,
-        gradient: Float[Tensor, "position target width"],
-        bias: Float[Tensor, "*position width"],
-    ) -> None:
-        at = self.bias_columns[layer, site]
-        first = self.local.n_positions - len(at)
-        for position, column in enumerate(at, start=first):
-            count = self.counts[position]
-            rows = self.order[self.active[:count]]
-            vector = bias if bias.ndim == 1 else bias[position]
-            self.weights[rows, column] += gradient[position, :count] @ vector
-
-    def _append(
-        self, targets: Int[Tensor, " new"], position: Int[Tensor, " new"], rows: Float[Tensor, "new d_model"]
-    ) -> None:
-        ranks = torch.cat([self.active, self.rank[targets]])
-        self.active, origin = ranks.sort()
-        place = torch.empty_like(origin)
-        place[origin] = torch.arange(len(origin), device=origin.device)
-        n_old = self.gradient.shape[1]
-        grown = self.gradient.new_zeros(self.gradient.shape[0], len(origin), self.gradient.shape[2])
-        grown[:, place[:n_old]] = self.gradient
-        grown[position, place[n_old:]] = rows
-        self.gradient = grown
-        at = self.row_position[self.order[self.active]]
-        positions = torch.arange(self.local.n_positions, device=at.device)
-        self.counts = (at[None] >= positions[:, None]).sum(dim=1).tolist()
+    def _append(self, targets: Int[Tensor, " new"], rows: Float[Tensor, "new d_model"]) -> None:
+        """Add targets of one layer; within a block they follow those of the layers above."""
+        row = torch.full((len(self.features) + len(self.logits),), -1, device=targets.device)
+        row[targets] = torch.arange(len(targets), device=targets.device)
+        for block in self.blocks:
+            origin = row[block.targets[block.active :]]
+            origin = origin[origin >= 0]
+            new = slice(block.active, block.active + len(origin))
+            block.gradient[new, block.position] = rows[origin]
+            block.active = new.stop
 
     def _append_logits(self) -> None:
         local, logits = self.local, self.logits
-        n_features = len(self.features)
-        targets = torch.arange(n_features, n_features + len(logits), device=self.order.device)
+        targets = torch.arange(len(self.features), len(self.features) + len(logits), device=self.column_order.device)
         norm = local.final_norm
-        rows = [
-            norm.pull_back(direction, int(position))
-            for direction, position in zip(logits.direction, logits.position, strict=True)
-        ]
+        rows = torch.cat(
+            [
+                norm.pull_back(direction[None], first=int(position))
+                for direction, position in zip(logits.direction, logits.position, strict=True)
+            ]
+        )
+        self._append(targets, rows)
         if norm.bias is not None:
-            at = self.bias_columns[local.n_layers, "ln_final"]
-            for target, direction, position in zip(targets, logits.direction, logits.position, strict=True):
-                self.weights[target, at[int(position)]] = direction @ norm.bias
-        self._append(targets, logits.position, torch.stack(rows))
+            first = self.bias_columns[local.n_layers, "ln_final"].start
+            self._set_own(targets, first + logits.position, logits.direction @ norm.bias)
 
     def _append_features(self, layer: int) -> None:
         local = self.local
@@ -163,46 +198,66 @@ class _Sweep:
         position = self.features.position[targets]
         encoder = local.clt.W_enc[layer, self.features.feature[targets]]
         norm = local.read_norms[layer]
-        if norm is None:
-            rows = encoder
-        else:
+        rows = encoder
+        if norm is not None:
             rows = torch.empty_like(encoder)
             for at in set(position.tolist()):
                 here = position == at
-                rows[here] = norm.pull_back(encoder[here], at, weighted=local.reads_weighted)
-            if (layer, "ln2") in self.bias_columns and norm.bias is not None:
-                first = self.bias_columns[layer, "ln2"].start
-                self.weights[targets, first + position - 1] += encoder @ norm.bias
-        self._append(targets, position, rows)
+                pulled = norm.pull_back(encoder[here][:, None], first=at, weighted=local.reads_weighted)
+                rows[here] = pulled[:, 0]
+        self._append(targets, rows)
+        if norm is not None and norm.bias is not None and local.reads_weighted:
+            first = self.bias_columns[layer, "ln2"].start
+            self._set_own(targets, first + position - 1, encoder @ norm.bias)
 
-    def _skip_back(self, layer: int) -> Float[Tensor, "position target d_model"]:
+    def _set_own(
+        self, targets: Int[Tensor, " new"], columns: Int[Tensor, " new"], effect: Float[Tensor, " new"]
+    ) -> None:
+        """Set one weight a target: a bias that acts where the target itself reads."""
+        place = torch.full((len(self.features) + len(self.logits),), -1, device=targets.device)
+        place[targets] = torch.arange(len(targets), device=targets.device)
+        for block in self.blocks:
+            new = place[block.targets]
+            here = (new >= 0).nonzero(as_tuple=True)[0]
+            block.weights[here, columns[new[here]]] += effect[new[here]]
+
+    def _skip_back(
+        self, layer: int, rows: Float[Tensor, "target position d_model"], weights: Float[Tensor, "target source"]
+    ) -> Float[Tensor, "target later_position d_model"]:
+        """Return the gradient that the skip passes on, from position 1: the start token has none."""
         local = self.local
         assert local.clt.W_skip is not None
-        norm, passed = local.read_norms[layer], torch.zeros_like(self.gradient)
-        # The start token's MLP outputs are taken as they are: no skip there.
-        for position in range(1, local.n_positions):
-            count = self.counts[position]
-            rows = self.gradient[position, :count] @ local.clt.W_skip[layer]
-            if norm is not None:
-                if (layer, "ln2") in self.bias_columns and norm.bias is not None:
-                    column = self.bias_columns[layer, "ln2"][position - 1]
-                    self.weights[self.order[self.active[:count]], column] += rows @ norm.bias
-                rows = norm.pull_back(rows, position, weighted=local.reads_weighted)
-            passed[position, :count] = rows
-        return passed
+        norm = local.read_norms[layer]
+        passed = rows[:, 1:] @ local.clt.W_skip[layer]
+        if norm is None:
+            return passed
+        if norm.bias is not None and local.reads_weighted:
+            first = self.bias_columns[layer, "ln2"].start
+            weights[:, first : first + passed.shape[1]] += passed @ norm.bias
+        return norm.pull_back(passed, first=1, weighted=local.reads_weighted)
 
-    def _attention_back(self, layer: int) -> Float[Tensor, "position target d_model"]:
+    def _attention_back(
+        self, layer: int, rows: Float[Tensor, "target position d_model"], weights: Float[Tensor, "target source"]
+    ) -> Float[Tensor, "target position d_model"]:
         attention = self.local.attentions[layer]
-        gradients = attention.pull_back(self.gradient, self.counts)
-        if attention.post_norm is not None and attention.post_norm.bias is not None:
-            self._read_bias(layer, "ln1_post", self.gradient, attention.post_norm.bias)
-        if attention.b_O is not None:
-            self._read_bias(layer, "b_O", gradients.output, attention.b_O)
-        if attention.b_V is not None:
-            self._read_bias(layer, "b_V", gradients.value, attention.b_V.flatten())
-        if attention.norm.bias is not None:
-            self._read_bias(layer, "ln1", gradients.normalized, attention.norm.bias)
-        passed = gradients.normalized
-        for position, count in enumerate(self.counts):
-            passed[position, :count] = attention.norm.pull_back(passed[position, :count], position)
-        return passed
+        gradients = attention.pull_back(rows)
+        biases = (
+            ("ln1_post", rows, None if attention.post_norm is None else attention.post_norm.bias),
+            ("b_O", gradients.output, attention.b_O),
+            ("b_V", gradients.value, attention.b_V),
+            ("ln1", gradients.normalized, attention.norm.bias),
+        )
+        for site, gradient, bias in biases:
+            if bias is not None:
+                first = self.bias_columns[layer, site].start
+                weights[:, first : first + rows.shape[1]] = gradient @ bias
+        return gradients.residual
+
+
+def _chunks(
+    block: _Block,
+) -> list[tuple[Float[Tensor, "target position d_model"], Float[Tensor, "target source"]]]:
+    """Return a block's active rows and their weights in pieces of about ``_ROWS`` gradient rows."""
+    size = max(1, _ROWS // (block.position + 1))
+    spans = [slice(start, min(start + size, block.active)) for start in range(0, block.active, size)]
+    return [(block.gradient[span], block.weights[span]) for span in spans]
