@@ -76,12 +76,13 @@ def to_schema1(graph: Graph, *, slug: str = "graph", pinned: Sequence[str] = ())
             }
         )
     edges = graph.edges
+    # By category code: an edge's two ids are looked up in a list, not hashed as texts.
+    spelled = [names.get(node_id) for node_id in graph.nodes["node_id"]]
+    codes = zip(edges["source"].cat.codes.tolist(), edges["target"].cat.codes.tolist(), strict=True)
     links = [
-        {"source": names[source], "target": names[target], "weight": float(weight)}
-        for source, target, weight in zip(
-            edges["source"].astype(str), edges["target"].astype(str), edges["weight"], strict=True
-        )
-        if source in names
+        {"source": spelled[source], "target": spelled[target], "weight": weight}
+        for (source, target), weight in zip(codes, edges["weight"].tolist(), strict=True)
+        if spelled[source] is not None
     ]
     return {
         "metadata": {

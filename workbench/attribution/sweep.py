@@ -20,7 +20,7 @@ from workbench.attribution.targets import LogitTargets
 
 # Gradient rows (targets × positions) that pass an attention layer at once: what they become on the way
 # stays in the processor's cache, and in memory that the allocator hands out again instead of fresh pages.
-_ROWS = 1024
+_ROWS = 2048
 
 
 @dataclass(frozen=True)

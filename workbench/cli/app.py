@@ -18,6 +18,7 @@ that adds its commands; `COMMAND_MODULES` lists the modules in the order of `wor
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -68,6 +69,9 @@ def build_app() -> typer.Typer:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status: 0, 2 for an error, 130 when interrupted."""
+    # Importing torch and transformers makes millions of objects that live to the end: collecting garbage on the
+    # way finds nothing and takes a fifth of the start-up.
+    gc.set_threshold(200_000, 20, 20)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
