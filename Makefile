@@ -39,7 +39,6 @@ demo: setup ## trace one prompt with the default model into out/demo
 	@$(BIN)/workbench trace "$(PROMPT)" --model $(MODEL) --out out/demo
 
 lab: setup ## JupyterLab on the notebooks
-	@mkdir -p notebooks
 	$(BIN)/workbench lab
 
 test: setup lint weights ## every check and every test but the soak tests and the benchmarks
