@@ -124,11 +124,17 @@ def tiny_model(
     """Return a random model of one architecture, wrapped, with the tokenizer of `tiny_tokenizer`."""
     hf_model = tiny_hf_model(architecture, dtype=dtype, seed=seed, **overrides)
     model = from_huggingface(hf_model, tiny_tokenizer(), name=f"tiny-{architecture}", start_token_id=0)
-    if dtype == torch.float64:
-        # Hugging Face's RMSNorm rounds to float32 in between; TransformerLens' own keeps float64.
-        norms: list[Any] = [m for m in model.bridge.modules() if hasattr(m, "use_native_layernorm_autograd")]
-        for norm in norms:
-            norm.use_native_layernorm_autograd = False
+    return in_float64(model) if dtype == torch.float64 else model
+
+
+def in_float64(model: LoadedModel) -> LoadedModel:
+    """Let a float64 model compute in float64 throughout.
+
+    Hugging Face's RMSNorm rounds to float32 in between; TransformerLens' own keeps float64.
+    """
+    norms: list[Any] = [m for m in model.bridge.modules() if hasattr(m, "use_native_layernorm_autograd")]
+    for norm in norms:
+        norm.use_native_layernorm_autograd = False
     return model
 
 
