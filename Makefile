@@ -35,8 +35,7 @@ weights: setup ## fetch both models (this accepts the terms of Gemma, see README
 	@$(BIN)/workbench fetch gemma-3-270m --accept-licence
 
 demo: setup ## trace one prompt with the default model into out/demo
-	@$(BIN)/workbench fetch $(MODEL)
-	@$(BIN)/workbench trace "$(PROMPT)" --model $(MODEL) --out out/demo
+	@$(BIN)/workbench trace "$(PROMPT)" --model $(MODEL) --fetch --out out/demo
 
 lab: setup ## JupyterLab on the notebooks
 	$(BIN)/workbench lab

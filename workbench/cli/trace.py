@@ -33,6 +33,7 @@ def trace(
     edge_threshold: Annotated[float, typer.Option(min=0, max=1, help="Share of the edges' influence to keep.")] = 0.98,
     cap: Annotated[int | None, typer.Option(min=1, help="Largest number of features [default: 8192].")] = None,
     out: Annotated[Path, typer.Option(help="Folder for graph.json, nodes.csv and edges.csv.")] = Path("out/trace"),
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch a named model first if it is not here.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Trace one prompt: its attribution graph as files, and a summary on the terminal."""
@@ -41,7 +42,11 @@ def trace(
     from workbench.attribution.engine import DEFAULT_CAP
     from workbench.attribution.tables import write_graph
     from workbench.memory import peak_memory_mb
+    from workbench.models import fetch as fetch_model
+    from workbench.models import is_fetched
 
+    if fetch and not is_fetched(model):
+        fetch_model(model)
     bench = workbench.open(model, clt=clt)
     graph = bench.attribute(prompt, targets=target or None, chat=chat, cap=cap or DEFAULT_CAP)
     pruned = bench.label(graph.prune(node_threshold, edge_threshold))
