@@ -1,0 +1,55 @@
+// One command makes every bundle: one ESM and one CSS file a widget, and the script of the stand-alone page.
+// manifest.json records the sha256 of every source of each bundle; a test compares it with the sources, so that a
+// bundle that is older than its source is found without Node.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import * as esbuild from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const out = join(here, "..", "workbench", "widgets", "static");
+const common = ["build.mjs", "package-lock.json"];
+
+const names = readdirSync(join(here, "src"))
+  .filter((name) => name !== "kit" && existsSync(join(here, "src", name, "index.ts")))
+  .sort();
+
+const options = names.map((name) => ({
+  name,
+  build: {
+    entryPoints: [
+      { in: join("src", name, "index.ts"), out: name },
+      ...(existsSync(join(here, "src", name, "style.css")) ? [{ in: join("src", name, "style.css"), out: name }] : []),
+    ],
+    absWorkingDir: here,
+    outdir: out,
+    bundle: true,
+    // The page's script is no module: it runs from a file that is opened from disk.
+    format: name === "page" ? "iife" : "esm",
+    target: "es2022",
+    minify: true,
+    charset: "utf8",
+    legalComments: "inline",
+    metafile: true,
+    logLevel: "warning",
+  },
+}));
+
+const sha256 = (path) => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+mkdirSync(out, { recursive: true });
+if (process.argv.includes("--watch")) {
+  for (const { build } of options) await (await esbuild.context({ ...build, logLevel: "info" })).watch();
+} else {
+  const manifest = {};
+  for (const { name, build } of options) {
+    const { metafile } = await esbuild.build(build);
+    const inputs = Object.keys(metafile.inputs).filter((path) => !path.includes("node_modules"));
+    manifest[name] = Object.fromEntries([...inputs, ...common].sort().map((path) => [path, sha256(join(here, path))]));
+    for (const [path, { bytes }] of Object.entries(metafile.outputs)) {
+      console.log(`${relative(here, join(here, path))}  ${(bytes / 1000).toFixed(1)} kB`);
+    }
+  }
+  writeFileSync(join(out, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+}

@@ -1,0 +1,31 @@
+/** Keys belong to the widget that has the focus: JupyterLab would insert a cell at "b". */
+
+/**
+ * Give every element of the widget that takes the focus the mark that JupyterLab's shortcuts respect, and keep its key
+ * events from the notebook. Return what ends it.
+ */
+export function claimKeys(root: HTMLElement): () => void {
+  const mark = (event: FocusEvent) => {
+    // JupyterLab looks at the focused element alone, not at its parents.
+    if (event.target instanceof HTMLElement) event.target.dataset.lmSuppressShortcuts = "true";
+  };
+  const stop = (event: KeyboardEvent) => event.stopPropagation();
+  root.addEventListener("focusin", mark);
+  root.addEventListener("keydown", stop);
+  return () => {
+    root.removeEventListener("focusin", mark);
+    root.removeEventListener("keydown", stop);
+  };
+}
+
+/** Return a listener that runs the action of a key; keys with Ctrl, Alt or Meta stay the browser's. */
+export function onKeys(actions: Record<string, (event: KeyboardEvent) => void>): (event: Event) => void {
+  return (event) => {
+    const pressed = event as KeyboardEvent;
+    if (pressed.ctrlKey || pressed.altKey || pressed.metaKey) return;
+    const action = actions[pressed.key];
+    if (!action) return;
+    pressed.preventDefault();
+    action(pressed);
+  };
+}
