@@ -3,12 +3,19 @@
 // bundle that is older than its source is found without Node.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import * as esbuild from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const out = join(here, "..", "workbench", "widgets", "static");
+const { values: args } = parseArgs({
+  options: {
+    out: { type: "string", default: join(here, "..", "workbench", "widgets", "static") },
+    watch: { type: "boolean", default: false },
+  },
+});
+const out = resolve(args.out);
 const common = ["build.mjs", "package-lock.json"];
 
 const names = readdirSync(join(here, "src"))
@@ -39,7 +46,7 @@ const options = names.map((name) => ({
 const sha256 = (path) => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 mkdirSync(out, { recursive: true });
-if (process.argv.includes("--watch")) {
+if (args.watch) {
   for (const { build } of options) await (await esbuild.context({ ...build, logLevel: "info" })).watch();
 } else {
   const manifest = {};

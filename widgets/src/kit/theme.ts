@@ -20,8 +20,10 @@ export type Colours = Record<(typeof COLOURS)[number], string> & { dark: boolean
 
 /** Return the relative luminance of a computed colour such as "rgb(17, 17, 17)", from 0 to 1. */
 export function luminance(colour: string): number {
-  const [red = 255, green = 255, blue = 255] = (colour.match(/[\d.]+/g) ?? []).map(Number);
-  return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255;
+  // "color(srgb 0.1 0.1 0.1)" counts to 1, "rgb(17, 17, 17)" to 255.
+  const full = colour.startsWith("color(") ? 1 : 255;
+  const [red = full, green = full, blue = full] = (colour.match(/[\d.]+/g) ?? []).map(Number);
+  return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / full;
 }
 
 /**
