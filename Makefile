@@ -9,6 +9,7 @@ JOBS ?= 2
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NODE_STAMP := widgets/node_modules/.package-lock.json
 # Tests never reach for a hub.
 PYTEST := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 # One thread a worker: on tiny matrices threads that wait for each other cost four times the processor time.
@@ -40,7 +41,7 @@ demo: setup ## trace one prompt with the default model into out/demo
 lab: setup ## JupyterLab on the notebooks
 	$(BIN)/workbench lab
 
-test: setup lint weights ## every check and every test but the soak tests and the benchmarks
+test: setup lint weights $(NODE_STAMP) ## every check and every test but the soak tests and the benchmarks
 	$(PARALLEL) -m "not soak and not benchmark"
 
 test-fast: setup ## the unit tests
@@ -54,9 +55,13 @@ bench: setup weights ## the tests that measure time and memory
 	@$(PYTEST) -m benchmark || { status=$$?; \
 	  [ $$status -ne 5 ] || echo "No test is marked benchmark in this version: there is nothing to measure." >&2; exit $$status; }
 
-widgets: ## bundle the TypeScript of the widgets into workbench/widgets/static
-	@[ -f widgets/package.json ] || { echo "widgets/package.json is missing: this version has no widgets to build." >&2; exit 1; }
-	cd widgets && npm ci && npm run build
+# npm writes its own stamp. Without npm nothing is written, and the tests of the TypeScript say what is missing.
+$(NODE_STAMP): widgets/package-lock.json
+	@command -v npm >/dev/null || { echo "npm was not found: install Node 20 or newer to work on the widgets." >&2; exit 0; }; \
+	  cd widgets && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json
+
+widgets: $(NODE_STAMP) ## bundle the TypeScript of the widgets into workbench/widgets/static
+	cd widgets && npm run build
 
 notebooks: setup weights ## execute the notebooks and fail where one does
 	@ls notebooks/*.ipynb >/dev/null 2>&1 || { echo "notebooks/ holds no notebook in this version." >&2; exit 1; }
