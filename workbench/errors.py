@@ -19,6 +19,10 @@ class CLTError(WorkbenchError):
     """A transcoder is unknown, damaged, or was trained on another model."""
 
 
+class InterventionError(WorkbenchError):
+    """An edit cannot be applied to a prompt, or contradicts another."""
+
+
 class ConfigError(WorkbenchError):
     """A configuration value is missing, misspelt or contradicts another."""
 

@@ -27,7 +27,8 @@ def run_decoder(
     """Run everything but the unembedding under hooks; return the final norm's output.
 
     The inner decoder of the wrapped model is called directly, because the unembedding of a
-    vocabulary of 262,144 costs more than all layers of a small model together.
+    vocabulary of 262,144 costs more than all layers of a small model together. Other threads wait for
+    the model's lock meanwhile.
 
     Raises:
         ModelError: a hook's name is unknown to the bridge.
@@ -36,7 +37,7 @@ def run_decoder(
     for name, _ in hooks:
         if name not in known:
             raise ModelError(f"The model {model.name!r} has no hook {name!r}: see bench.model.hook_dict for its hooks.")
-    with model.bridge.hooks(fwd_hooks=list(hooks)):
+    with model.lock, model.bridge.hooks(fwd_hooks=list(hooks)):
         decoder = cast("PreTrainedModel", model.bridge.original_model.base_model)
         return cast(Tensor, decoder(input_ids=tokens.to(model.device), use_cache=False).last_hidden_state)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ class LoadedModel:
         start_token_id: the token at position 0 of every plain-text prompt.
         fingerprint: sha256 over the config and the names, shapes and bytes of the parameters.
         max_tokens: the longest prompt, start token included, that the model can read.
+        lock: held while hooks are set on the bridge. Hooks are state of the bridge, and a notebook runs the callbacks
+            of widgets on another thread: whoever sets hooks outside :func:`workbench.models.run_decoder` takes it too.
     """
 
     name: str
@@ -38,6 +41,7 @@ class LoadedModel:
     start_token_id: int
     fingerprint: str
     max_tokens: int
+    lock: threading.RLock = field(default_factory=threading.RLock, compare=False, repr=False)
 
     @property
     def n_layers(self) -> int:
@@ -60,6 +64,24 @@ class LoadedModel:
     def W_U_mean(self) -> Float[Tensor, " d_model"]:
         """The mean unembedding vector, which logit targets are measured against."""
         return self.W_U.mean(dim=-1)
+
+    @torch.no_grad()
+    def logits(self, final: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
+        """Return the logits, before a soft cap, of the final norm's output."""
+        return final @ self.W_U + self.bridge.b_U.detach()
+
+    @torch.no_grad()
+    def log_probabilities(self, logits: Float[Tensor, "... vocab"]) -> Float[Tensor, "... vocab"]:
+        """Return log-probabilities, at least in float32, after the model's soft cap if it has one.
+
+        Args:
+            logits: before the soft cap.
+        """
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        cap = getattr(self.bridge.cfg, "output_logits_soft_cap", None)
+        if cap is not None and cap > 0:
+            logits = cap * torch.tanh(logits / cap)
+        return logits.log_softmax(dim=-1)
 
     @property
     def device(self) -> torch.device:
