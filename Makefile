@@ -16,7 +16,7 @@ PYTEST := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights demo lab test test-fast soak bench widgets notebooks format lint constraints clean
+.PHONY: help setup weights browser demo lab test test-fast soak bench widgets notebooks format lint constraints clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ $(STAMP): pyproject.toml constraints.txt
 weights: setup ## fetch both models (this accepts the terms of Gemma, see README.md)
 	@$(BIN)/workbench fetch smollm2-135m-instruct
 	@$(BIN)/workbench fetch gemma-3-270m --accept-licence
+
+browser: setup ## find a browser for the tests, or install Debian's Chromium where root may
+	@$(BIN)/python tests/browser/chromium.py
 
 demo: setup ## trace one prompt with the default model into out/demo
 	@$(BIN)/workbench trace "$(PROMPT)" --model $(MODEL) --fetch --out out/demo
@@ -63,9 +66,8 @@ $(NODE_STAMP): widgets/package-lock.json
 widgets: $(NODE_STAMP) ## bundle the TypeScript of the widgets into workbench/widgets/static
 	cd widgets && npm run build
 
-notebooks: setup weights ## execute the notebooks and fail where one does
-	@ls notebooks/*.ipynb >/dev/null 2>&1 || { echo "notebooks/ holds no notebook in this version." >&2; exit 1; }
-	$(PARALLEL) --nbmake notebooks
+notebooks: setup weights ## execute notebooks/NN_name.py into NN_name.ipynb, with outputs and widgets
+	@$(BIN)/python scripts/build_notebooks.py
 
 format: setup ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .

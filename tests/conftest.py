@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import strict_ci
 
 from workbench.models import LoadedModel, fetch, load_model
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    strict_ci.pytest_configure(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
