@@ -175,8 +175,9 @@ def _drop_addresses(notebook: NotebookNode) -> None:
     """Take the memory addresses out of objects' texts: `<Widget object at 0x7fc9ace82710>` differs in every run."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if "text/plain" in output.get("data", {}):
-                output.data["text/plain"] = re.sub(r" at 0x[0-9a-f]{6,}>", ">", output.data["text/plain"])
+            for texts, key in ((output, "text"), (output.get("data", {}), "text/plain")):
+                if key in texts:
+                    texts[key] = re.sub(r" at 0x[0-9a-f]{6,}>", ">", texts[key])
 
 
 def _name_widgets(notebook: NotebookNode, model_ids: list[str], name: str) -> NotebookNode:

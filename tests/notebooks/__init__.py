@@ -1,0 +1,1 @@
+"""What holds for every notebook, and the script that builds them."""
