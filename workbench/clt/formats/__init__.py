@@ -2,6 +2,20 @@
 
 from workbench.clt.formats.circuit_tracer import load as read_circuit_tracer
 from workbench.clt.formats.circuit_tracer import save as write_circuit_tracer
-from workbench.clt.formats.load import load_clt, save_clt
+from workbench.clt.formats.gemma_scope import load as read_gemma_scope
+from workbench.clt.formats.gemma_scope import save as write_gemma_scope
+from workbench.clt.formats.load import FormatName, load_clt, save_clt
+from workbench.clt.formats.saelens import load as read_saelens
+from workbench.clt.formats.saelens import save as write_saelens
 
-__all__ = ["load_clt", "read_circuit_tracer", "save_clt", "write_circuit_tracer"]
+__all__ = [
+    "FormatName",
+    "load_clt",
+    "read_circuit_tracer",
+    "read_gemma_scope",
+    "read_saelens",
+    "save_clt",
+    "write_circuit_tracer",
+    "write_gemma_scope",
+    "write_saelens",
+]

@@ -3,49 +3,78 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
+from typing import Literal, cast
 
 from workbench.clt.config import CLTConfig
-from workbench.clt.formats import circuit_tracer, own
+from workbench.clt.formats import circuit_tracer, gemma_scope, own, saelens
 from workbench.clt.store import resolve_clt
 from workbench.clt.transcoder import CLT
-from workbench.errors import CLTError
+from workbench.errors import CLTError, ConfigError
 from workbench.models.loaded import LoadedModel
 
+FormatName = Literal["workbench", "circuit-tracer", "saelens", "gemma-scope"]
 
-def save_clt(clt: CLT, folder: Path | str, *, int8: bool = False) -> None:
-    """Write a transcoder in the project's own format, with ``int8`` in about a quarter of the bytes.
+# Each module has recognise(folder), read_config(folder), load(folder) and save(clt, folder). The order counts: a folder
+# that was converted may still hold what it was converted from.
+_FORMATS: dict[str, ModuleType] = {
+    "workbench": own,
+    "circuit-tracer": circuit_tracer,
+    "gemma-scope": gemma_scope,
+    "saelens": saelens,
+}
+
+
+def save_clt(clt: CLT, folder: Path | str, *, int8: bool = False, format: FormatName = "workbench") -> None:
+    """Write a transcoder's folder.
+
+    Args:
+        int8: store the weights in about a quarter of the bytes; only the own format can.
+        format: ``"workbench"``, the own one, or that of another project: ``"circuit-tracer"`` (its cross-layer format,
+            or for window 1 its per-layer one), ``"saelens"`` (window 1) or ``"gemma-scope"`` (cross-layer).
 
     Raises:
+        CLTError: the format cannot hold this transcoder.
+        ConfigError: there is no such format, or it has no int8.
         ResourceError: the disk is full; no file is left half-written.
     """
-    own.save(clt, folder, int8=int8)
+    if format not in _FORMATS:
+        raise ConfigError(f"There is no format {format!r} for transcoders: choose one of {', '.join(_FORMATS)}.")
+    if format == "workbench":
+        own.save(clt, folder, int8=int8)
+        return
+    if int8:
+        raise ConfigError(f"The format {format!r} has no int8: leave int8 out or choose the format 'workbench'.")
+    _FORMATS[format].save(clt, folder)
 
 
 def load_clt(path: Path | str, *, model: LoadedModel | None = None) -> CLT:
-    """Return a transcoder from its name (as ``find_clts`` lists them) or its folder; the format is recognised.
+    """Return a transcoder from its name (as ``find_clts`` lists them) or its folder, in float32.
+
+    The format is recognised by what the folder holds: the workbench's own, circuit-tracer's cross-layer or per-layer
+    one, SAELens 6 (a folder with one transcoder for every layer), Gemma Scope 2. Other projects' weights are read
+    layer by layer, so that none is held twice.
 
     Args:
         model: when given, the transcoder must have been trained on it.
 
     Raises:
-        CLTError: there is no such transcoder, its format is unknown, or it belongs to another model.
+        CLTError: there is no such transcoder, its format is unknown, it cannot be represented, or it belongs to
+            another model.
         FormatError: a file is missing, truncated, holds non-finite numbers or a tensor of the wrong shape.
+        ResourceError: memory will not hold the weights.
     """
     folder = resolve_clt(path)
-    if (folder / own.CONFIG).exists():
-        if model is not None:
-            # The config alone tells a wrong model, before hundreds of megabytes are read.
-            check_fits(own.read_config(folder), model, folder)
-        return own.load(folder)
-    if (folder / circuit_tracer.CONFIG).exists():
-        clt = circuit_tracer.load(folder)
-        if model is not None:
-            check_fits(clt.config, model, folder)
-        return clt
-    raise CLTError(
-        f"{folder} is no transcoder: it holds neither {own.CONFIG} nor {circuit_tracer.CONFIG}; "
-        "give the folder of a CLT."
-    )
+    reader = next((reader for reader in _FORMATS.values() if reader.recognise(folder)), None)
+    if reader is None:
+        raise CLTError(
+            f"{folder} is no transcoder: it holds neither {own.CONFIG} nor {circuit_tracer.CONFIG} nor "
+            f"{saelens.CONFIG}; give the folder of a CLT."
+        )
+    if model is not None:
+        # The config alone tells a wrong model, before hundreds of megabytes are read.
+        check_fits(reader.read_config(folder), model, folder)
+    return cast(CLT, reader.load(folder))
 
 
 def check_fits(config: CLTConfig, model: LoadedModel, folder: Path | str) -> None:

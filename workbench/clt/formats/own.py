@@ -21,6 +21,11 @@ from workbench.files import read_json, read_safetensors, write_json, write_safet
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 
 
+def recognise(folder: Path) -> bool:
+    # Gemma Scope's folders have a config.json too. One without any weights is rather ours, cut short.
+    return (folder / CONFIG).exists() and not any(folder.glob("params*.safetensors"))
+
+
 def save(clt: CLT, folder: Path | str, *, int8: bool = False) -> None:
     """Write a transcoder's folder.
 
