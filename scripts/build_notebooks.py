@@ -42,6 +42,11 @@ def _collect():
     state = {{}}
     if "ipywidgets" in sys.modules:
         from ipywidgets import Widget
+        from ipywidgets.widgets.widget import _instances
+        # What works on a thread of its own (`wait(timeout)`) is stored with its result, not half way to it.
+        for widget in list(_instances.values()):
+            if callable(getattr(widget, "wait", None)) and not widget.wait(timeout={CELL_SECONDS}):
+                raise RuntimeError(f"{{type(widget).__name__}} shows an error or did not finish its work")
         state = Widget.get_manager_state()["state"]
         # ipywidgets' own models fill in what is missing; an anywidget's model knows no defaults.
         for model_id, model in Widget.get_manager_state(drop_defaults=True)["state"].items():
@@ -111,7 +116,8 @@ def _execute(notebook: NotebookNode, source: Path) -> State:
         client.execute(env=environment)
     except CellExecutionError as error:
         number = next(i for i, cell in enumerate(notebook.cells) if _failed(cell))
-        raise WorkbenchError(f"{source}: cell {number} raised {error.ename}: {error.evalue}") from error
+        where = f"cell {number}" if number < len(notebook.cells) - 1 else "after the last cell, storing the widgets"
+        raise WorkbenchError(f"{source}: {where} raised {error.ename}: {error.evalue}") from error
     except (CellTimeoutError, DeadKernelError) as error:
         raise WorkbenchError(f"{source}: the kernel did not finish: {str(error).strip().splitlines()[0]}") from error
     notebook.cells.pop()

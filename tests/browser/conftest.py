@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from .chromium import ADVICE, find_browser
+from .chromium import find_browser
 from .lab import Lab
 from .server import LabServer, lab_server
 from .traffic import Traffic
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browser() -> Iterator[Browser]:
     executable = find_browser()
     if executable is None:
-        pytest.skip(f"no browser was found. {ADVICE}")
+        pytest.skip("no browser was found: run `make browser`")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=executable, args=FLAGS, timeout=120_000)
         yield started

@@ -144,3 +144,45 @@ def test_a_cell_that_fails_is_named_and_the_old_notebook_stays(tmp_path: Path) -
     assert old.read_text() == "what was there before"
     assert good.with_suffix(".ipynb").is_file(), "one notebook that fails does not keep the others from being built"
     assert {path.suffix for path in tmp_path.iterdir()} == {".py", ".ipynb"}
+
+
+WORKING = """
+# %%
+import threading, time
+import anywidget, traitlets
+
+class Slow(anywidget.AnyWidget):
+    _esm = "export default { render() {} }"
+    result = traitlets.Unicode("working").tag(sync=True)
+
+    def __init__(self):
+        super().__init__()
+        self.thread = threading.Thread(target=self.work)
+        self.thread.start()
+
+    def work(self):
+        time.sleep(0.5)
+        self.result = "done"
+
+    def wait(self, timeout=None):
+        self.thread.join(timeout)
+        return self.result == EXPECTED
+
+Slow()
+"""
+
+
+def test_a_widget_that_works_on_a_thread_is_stored_with_its_result(tmp_path: Path) -> None:
+    path = _write(tmp_path, WORKING.replace("EXPECTED", "'done'"))
+    result = build(path)
+    assert result.returncode == 0, result.stderr
+    (model,) = _models(checks.read(path.with_suffix(".ipynb")), "AnyModel")
+    assert model["state"]["result"] == "done"
+
+
+def test_a_widget_that_fails_at_its_work_is_not_stored(tmp_path: Path) -> None:
+    path = _write(tmp_path, WORKING.replace("EXPECTED", "'something else'"))
+    result = build(path)
+    assert result.returncode == 1
+    assert "Slow shows an error or did not finish its work" in result.stderr
+    assert not path.with_suffix(".ipynb").exists()
