@@ -184,6 +184,19 @@ def test_a_feature_writes_within_its_window_and_below_the_top(layer: int, layers
         assert deltas[target].count_nonzero() == deltas[target][3].count_nonzero()
 
 
+def test_nothing_is_written_above_until() -> None:
+    clean = clean_run()
+    edits = resolve([Edit(0, 4, 3, add=2), Edit(1, 5, 3, add=2)], clean)
+    assert [list(written(edits, clean, until=until)) for until in (0, 1, 2)] == [[0], [0, 1], [0, 1, 2]]
+
+
+def test_the_start_token_has_no_features() -> None:
+    clean = clean_run()
+    at_start = clean.clt.encode(0, clean.reads[0])[0]
+    assert at_start.count_nonzero() > 0
+    assert all(clean.activation(0, feature, 0) == 0 for feature in range(12))
+
+
 def test_edits_at_one_position_add_their_rows() -> None:
     clean = clean_run()
     deltas = written(resolve([Edit(0, 4, 3, add=2), Edit(1, 5, 3, add=-1)], clean), clean)
