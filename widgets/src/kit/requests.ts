@@ -7,6 +7,11 @@ export class RequestError extends Error {
   override name = "RequestError";
 }
 
+/** There is nobody to ask: the kernel is gone, or this is a page without one. The widget shows what it has. */
+export class NoKernel extends RequestError {
+  override name = "NoKernel";
+}
+
 /** A newer request of the same kind took this one's place, or the view is gone: nothing to tell anyone. */
 export class Superseded extends Error {
   override name = "Superseded";
@@ -15,6 +20,15 @@ export class Superseded extends Error {
 export interface Reply<T> {
   result: T;
   buffers: DataView[];
+}
+
+interface ReplyMessage {
+  kind?: string;
+  id?: string;
+  result?: never;
+  error?: string;
+  superseded?: boolean;
+  no_kernel?: boolean;
 }
 
 interface Waiting {
@@ -43,10 +57,13 @@ export class Requests {
     model.on("msg:custom", this.#receive);
   }
 
-  /** Ask Python to run one of the widget's methods. Rejects with {@link RequestError} or {@link Superseded}. */
+  /**
+   * Ask Python to run one of the widget's methods. Rejects with {@link RequestError}, of which {@link NoKernel} says
+   * that nobody is there to answer, or with {@link Superseded}.
+   */
   ask<T>(method: string, params: Record<string, unknown> = {}, options: AskOptions = {}): Promise<Reply<T>> {
     if (!this.#alive()) {
-      return Promise.reject(new RequestError("The kernel of this widget is gone: run its cell again."));
+      return Promise.reject(new NoKernel("The kernel of this widget is gone: run its cell again."));
     }
     this.#count += 1;
     const id = `${this.#view}-${this.#count}`;
@@ -70,11 +87,12 @@ export class Requests {
   }
 
   readonly #receive = (message: unknown, buffers: DataView[] = []): void => {
-    const reply = message as { kind?: string; id?: string; result?: never; error?: string; superseded?: boolean };
+    const reply = message as ReplyMessage | null;
     if (reply?.kind !== "reply" || reply.id === undefined) return;
     const waiting = this.#take(reply.id);
     if (!waiting) return;
     if (reply.superseded) waiting.reject(new Superseded("A newer request took its place."));
+    else if (reply.no_kernel) waiting.reject(new NoKernel(reply.error));
     else if (reply.error !== undefined) waiting.reject(new RequestError(reply.error));
     else waiting.resolve({ result: reply.result as never, buffers });
   };

@@ -8,14 +8,21 @@ interface Page {
   buffers: { path: (string | number)[]; data: string }[];
 }
 
+interface Widget {
+  initialize?: (context: object) => unknown;
+  render: (context: object) => unknown;
+}
+
 async function show(): Promise<void> {
   const page = JSON.parse(document.getElementById("workbench-page")!.textContent ?? "") as Page;
   const model = new PageModel(page.state, page.buffers);
   // A module's text can be imported without a server only through a blob.
   const url = URL.createObjectURL(new Blob([page.esm], { type: "text/javascript" }));
-  const module = (await import(url)) as { default: { render: (context: object) => unknown } };
+  const module = (await import(url)) as { default: Widget | (() => Widget) };
   URL.revokeObjectURL(url);
-  await module.default.render({ model, el: document.getElementById("workbench-widget")! });
+  const widget = typeof module.default === "function" ? module.default() : module.default;
+  await widget.initialize?.({ model });
+  await widget.render({ model, el: document.getElementById("workbench-widget")! });
 }
 
 show().catch((error: unknown) => {

@@ -55,6 +55,7 @@ export class PageModel {
       kind: "reply",
       id: content.id,
       error: "This page has no kernel to ask: open the graph in a notebook.",
+      no_kernel: true,
     };
     queueMicrotask(() => this.#emit("msg:custom", reply, []));
   }

@@ -29,5 +29,8 @@ it("answers every request with the reason why there is no answer", async () => {
   model.on("msg:custom", heard);
   model.send({ kind: "request", id: "a-1" });
   await Promise.resolve();
-  expect(heard).toHaveBeenCalledWith({ kind: "reply", id: "a-1", error: expect.stringContaining("no kernel") }, []);
+  expect(heard).toHaveBeenCalledWith(
+    { kind: "reply", id: "a-1", error: expect.stringContaining("no kernel"), no_kernel: true },
+    [],
+  );
 });

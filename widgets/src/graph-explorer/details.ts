@@ -1,0 +1,329 @@
+/** The pane beside the graph: the node that was selected last, what feeds it and what it feeds. */
+
+import { fill, h } from "../kit/dom";
+import { count, percent, plain, signed } from "../kit/format";
+import { Notice } from "../kit/notice";
+import { visible } from "../kit/tokens";
+import { type Facts, FEATURE, LOGIT, TOKEN } from "./data";
+import { kindOf, layerOf, meaningOf, nameOf, numbersOf, tokenAt } from "./describe";
+import { localEnd, mostInfluential } from "./ends";
+import { glyph, pinIcon } from "./glyph";
+import { nodeRow, type RowActions } from "./rows";
+import type { End, Known, State } from "./state";
+
+const n = (value: number) => value.toLocaleString("en");
+
+export class Details {
+  readonly element = h("section", { class: "wb-explorer-details", "aria-label": "Details", "data-testid": "details" });
+  readonly #state: State;
+  readonly #actions: RowActions;
+  readonly #drawn: () => Uint8Array;
+  readonly #notice = new Notice();
+
+  /** @param drawn tells which nodes the graph draws at present. */
+  constructor(state: State, actions: RowActions, drawn: () => Uint8Array) {
+    this.#state = state;
+    this.#actions = actions;
+    this.#drawn = drawn;
+  }
+
+  update(): void {
+    const id = this.#state.current;
+    const lists = this.element.querySelectorAll(".wb-explorer-list");
+    const kept = this.element.dataset.node === (id ?? "") ? [...lists].map((list) => list.scrollTop) : [];
+    const focused = this.#focused();
+    if (id === null) this.#showOverview();
+    else this.#showNode(id);
+    this.element.dataset.node = id ?? "";
+    this.element.querySelectorAll(".wb-explorer-list").forEach((list, at) => {
+      list.scrollTop = kept[at] ?? 0;
+    });
+    if (focused) this.element.querySelector<HTMLElement>(focused)?.focus();
+  }
+
+  /** Other nodes are drawn: nothing is asked or built anew for the node that is shown. */
+  markDrawn(): void {
+    if (this.#state.current === null) {
+      this.update();
+      return;
+    }
+    const drawn = this.#drawn();
+    for (const row of this.element.querySelectorAll<HTMLElement>(".wb-explorer-row")) {
+      const node = this.#state.graph.index.get(row.dataset.id!);
+      row.dataset.drawn = String(node !== undefined && drawn[node] === 1);
+    }
+  }
+
+  /** Mark the rows of the node under the pointer. */
+  mark(id: string | null): void {
+    for (const row of this.element.querySelectorAll<HTMLElement>(".wb-explorer-row")) {
+      row.classList.toggle("wb-explorer-pointed", id !== null && row.dataset.id === id);
+    }
+  }
+
+  /** Rebuilding the pane must not take the focus from the element that has it. */
+  #focused(): string | null {
+    const active = document.activeElement;
+    if (!(active instanceof HTMLElement) || !this.element.contains(active)) return null;
+    if (active.dataset.testid) return `[data-testid="${active.dataset.testid}"]`;
+    const list = active.closest<HTMLElement>("[data-testid]")?.dataset.testid;
+    const id = active.dataset.id;
+    return list && id ? `[data-testid="${list}"] [data-id="${CSS.escape(id)}"]` : null;
+  }
+
+  #showOverview(): void {
+    const { graph } = this.#state;
+    const { info } = graph;
+    const best = mostInfluential(graph, this.#drawn(), 40);
+    const most = Math.max(...best.map((node) => graph.influence[node]!), 1e-9);
+    const score = (name: string, value: number | null, title: string) =>
+      value !== null && h("span", { title }, `${name} `, h("b", {}, plain(value)));
+    fill(
+      this.element,
+      h(
+        "header",
+        { class: "wb-explorer-header" },
+        h("div", { class: "wb-explorer-kind" }, info.model),
+        h("div", { class: "wb-explorer-prompt" }, visible(info.prompt)),
+        h(
+          "div",
+          { class: "wb-explorer-numbers" },
+          score("Replacement", info.replacement, "Share of the influence that begins at tokens, not at errors"),
+          score("Completeness", info.completeness, "Influence-weighted share of the nodes’ input that is not error"),
+        ),
+      ),
+      this.#choice("Pinned", this.#state.pinned, "pinned"),
+      h(
+        "p",
+        { class: "wb-explorer-hint" },
+        "Click a node to see what feeds it and what it feeds. Shift-click adds one, a drag selects many, ",
+        h("kbd", {}, "P"),
+        " pins.",
+      ),
+      best.length > 0
+        ? this.#section(
+            "Most influential",
+            null,
+            best.map((node) => {
+              const value = graph.influence[node]!;
+              return { id: graph.ids[node]!, value: plain(value), bar: { size: value / most, colour: "feature" } };
+            }),
+            "influential",
+          )
+        : h("p", { class: "wb-explorer-hint" }, "No node is drawn: draw more of the influence with the slider above."),
+    );
+  }
+
+  #showNode(id: string): void {
+    const known = this.#state.connections(id);
+    const facts = this.#state.facts(id);
+    if (known.kind === "failed") this.#notice.error(`The connections of ${id} could not be had: ${known.message}`);
+    else this.#notice.clear();
+    if (!facts) {
+      const waiting = known.kind === "asking";
+      fill(
+        this.element,
+        this.#notice.element,
+        h("p", { class: "wb-explorer-hint" }, waiting ? `Asking Python for ${id} …` : `The node ${id} is not drawn.`),
+      );
+      return;
+    }
+    const node = this.#state.graph.index.get(id);
+    const end = (direction: "incoming" | "outgoing"): End | null => {
+      if (known.kind === "whole") return known.connections[direction];
+      return node === undefined ? null : localEnd(this.#state.graph, node, direction);
+    };
+    fill(
+      this.element,
+      this.#choice("Selected", this.#state.selected.length > 1 ? this.#state.selected : [], "selected"),
+      this.#choice("Pinned", this.#state.pinned, "pinned"),
+      this.#header(facts),
+      this.#notice.element,
+      this.#sourceNote(known),
+      h(
+        "div",
+        { class: "wb-explorer-ends" },
+        this.#edges("Incoming", facts, end("incoming"), known),
+        this.#edges("Outgoing", facts, end("outgoing"), known),
+      ),
+    );
+  }
+
+  #header(facts: Facts): HTMLElement {
+    const { info } = this.#state.graph;
+    const pinned = this.#state.pinned.includes(facts.id);
+    const ownName = facts.kind === TOKEN || facts.kind === LOGIT;
+    const label = h("input", {
+      type: "text",
+      class: "wb-explorer-label",
+      dir: "auto",
+      value: visible(facts.label) === "∅" ? "" : facts.label,
+      placeholder: ownName ? visible(facts.token) : facts.kind === FEATURE ? "Name this feature" : kindOf(facts),
+      title: facts.label === "" ? "Click to name this node" : facts.label,
+      "aria-label": "Label of this node",
+      "data-testid": "label",
+      spellcheck: "false",
+      autocomplete: "off",
+      onchange: () => this.#state.setLabel(facts.id, label.value.trim()),
+      onkeydown: (event) => {
+        const { key } = event as KeyboardEvent;
+        if (key === "Enter") label.blur();
+        if (key !== "Escape") return;
+        label.value = facts.label;
+        label.blur();
+        event.stopPropagation();
+      },
+    });
+    return h(
+      "header",
+      { class: "wb-explorer-header" },
+      h(
+        "div",
+        { class: "wb-explorer-kind" },
+        glyph(facts.kind),
+        `${kindOf(facts)} · ${layerOf(facts)}`,
+        h(
+          "button",
+          {
+            type: "button",
+            class: "wb-explorer-pin",
+            "aria-pressed": String(pinned),
+            "aria-label": pinned ? "Unpin" : "Pin",
+            title: pinned ? "Unpin (P)" : "Pin (P)",
+            "data-testid": "pin-node",
+            onclick: () => this.#state.togglePin(facts.id),
+          },
+          pinIcon(),
+        ),
+      ),
+      label,
+      h(
+        "div",
+        { class: "wb-explorer-numbers" },
+        h(
+          "span",
+          {},
+          "At ",
+          h("span", { class: "wb-token wb-explorer-chip" }, tokenAt(facts, info)),
+          ` position ${facts.position}`,
+        ),
+        ...numbersOf(facts).map(([name, value]) => h("span", {}, `${name} `, h("b", {}, value))),
+        h("code", { class: "wb-explorer-id", title: "The node’s id in graph.nodes" }, facts.id),
+      ),
+      meaningOf(facts.kind) !== "" && h("p", { class: "wb-explorer-meaning" }, meaningOf(facts.kind)),
+    );
+  }
+
+  /** Say where the lists come from when they are not the whole answer. */
+  #sourceNote(known: Known): HTMLElement | null {
+    const carried = `the ${n(this.#state.graph.edges.size)} strongest edges, which came with the widget`;
+    const note = (text: string) => h("p", { class: "wb-explorer-note", "data-testid": "source" }, text);
+    if (known.kind === "no kernel") return note(`No kernel to ask: these are among ${carried}.`);
+    if (known.kind === "failed") return note(`These are among ${carried}.`);
+    if (known.kind === "asking" && known.slow) return note("Asking Python for all edges …");
+    return null;
+  }
+
+  #edges(title: string, facts: Facts, end: End | null, known: Known): HTMLElement {
+    if (!end || end.total === 0) {
+      const reasons: Record<string, string> = {
+        Incoming:
+          facts.kind === FEATURE || facts.kind === LOGIT
+            ? "No edge of the graph ends here."
+            : "Nothing feeds this node: it is where influence begins.",
+        Outgoing:
+          facts.kind === LOGIT
+            ? "Logits feed nothing: they are what is explained."
+            : "No edge of the graph begins here.",
+      };
+      const whole = known.kind === "whole" || facts.kind === LOGIT;
+      const text = whole || title === "Incoming" ? reasons[title]! : "None of the edges at hand begins here.";
+      return h(
+        "section",
+        { class: "wb-explorer-end" },
+        h("h4", {}, title),
+        h("p", { class: "wb-explorer-hint" }, text),
+      );
+    }
+    const most = Math.max(...end.share.map(Math.abs), 1e-9);
+    const rows = end.ids.map((id, at) => {
+      const share = end.share[at]!;
+      return {
+        id,
+        value: `${share < 0 ? "" : "+"}${percent(share)}`,
+        hint: `weight ${signed(end.weight[at]!)}`,
+        bar: { size: Math.abs(share) / most, colour: share < 0 ? ("negative" as const) : ("positive" as const) },
+      };
+    });
+    const some =
+      end.ids.length < end.total ? `${n(end.ids.length)} of ${count(end.total, "edge")}` : count(end.total, "edge");
+    const sums = title === "Incoming" ? `${some} · +${percent(end.positive)} ${percent(end.negative)}` : some;
+    return this.#section(title, sums, rows, title.toLowerCase());
+  }
+
+  #section(
+    title: string,
+    note: string | null,
+    rows: { id: string; value: string; bar: { size: number; colour: "positive" | "negative" | "feature" } }[],
+    testid: string,
+  ): HTMLElement {
+    const { graph } = this.#state;
+    const drawn = this.#drawn();
+    const items = rows.flatMap(({ id, value, bar }) => {
+      const facts = this.#state.facts(id);
+      const node = graph.index.get(id);
+      if (!facts) return [];
+      return [
+        nodeRow(facts, graph.info, { value, bar, drawn: node !== undefined && drawn[node] === 1 }, this.#actions),
+      ];
+    });
+    const explained =
+      title === "Incoming"
+        ? "Each source’s share of this node’s input; the sums are over all edges of the graph"
+        : title === "Outgoing"
+          ? "This node’s share of each target’s input"
+          : "Total effect on the logits over all paths";
+    return h(
+      "section",
+      { class: "wb-explorer-end" },
+      h("h4", { title: explained }, title, note !== null && h("span", { class: "wb-muted" }, note)),
+      h("ul", { class: "wb-explorer-list", "data-testid": testid, "aria-label": title }, ...items),
+    );
+  }
+
+  /** Some nodes side by side, to choose whose details are shown. */
+  #choice(title: string, ids: string[], testid: "selected" | "pinned"): HTMLElement | null {
+    if (ids.length === 0) return null;
+    const { current } = this.#state;
+    const chips = ids.slice(0, 60).flatMap((id) => {
+      const facts = this.#state.facts(id);
+      if (!facts) return [];
+      return [
+        h(
+          "button",
+          {
+            type: "button",
+            class: "wb-explorer-node-chip",
+            "data-id": id,
+            "aria-current": id === current ? "true" : undefined,
+            title: `${nameOf(facts)} · ${kindOf(facts)}, ${layerOf(facts)}, position ${facts.position}`,
+            onpointerenter: () => this.#actions.point(id),
+            onpointerleave: () => this.#actions.point(null),
+            onfocus: () => this.#actions.point(id),
+            onblur: () => this.#actions.point(null),
+            onclick: () => (testid === "selected" ? this.#state.bringForward(id) : this.#actions.go(id)),
+          },
+          glyph(facts.kind, 9),
+          h("span", {}, nameOf(facts)),
+        ),
+      ];
+    });
+    return h(
+      "div",
+      { class: "wb-explorer-choice", role: "group", "aria-label": title, "data-testid": testid },
+      h("span", { class: "wb-muted" }, `${title} (${ids.length})`),
+      ...chips,
+      ids.length > 60 && h("span", { class: "wb-muted" }, `and ${n(ids.length - 60)} more`),
+    );
+  }
+}

@@ -1,0 +1,47 @@
+/** Small pictures: the shapes of the kinds of nodes, and of the buttons. */
+
+import { KINDS } from "./data";
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function svg(size: number, shapes: [name: string, attributes: Record<string, string>][]): SVGSVGElement {
+  const root = document.createElementNS(SVG, "svg");
+  for (const [name, value] of Object.entries({
+    width: size,
+    height: size,
+    viewBox: "0 0 12 12",
+    "aria-hidden": true,
+  })) {
+    root.setAttribute(name, String(value));
+  }
+  for (const [name, attributes] of shapes) {
+    const shape = document.createElementNS(SVG, name);
+    for (const [attribute, value] of Object.entries(attributes)) shape.setAttribute(attribute, value);
+    root.append(shape);
+  }
+  return root;
+}
+
+const SHAPES: [string, Record<string, string>][] = [
+  ["circle", { cx: "6", cy: "6", r: "4.2" }],
+  ["rect", { x: "2.2", y: "2.2", width: "7.6", height: "7.6" }],
+  ["path", { d: "M6 .8 11.2 6 6 11.2 .8 6Z" }],
+  ["path", { d: "M6 1.4 11 10.4H1Z" }],
+  ["rect", { x: ".8", y: "2.6", width: "10.4", height: "6.8", rx: "2.2" }],
+];
+
+/** Return the shape of a kind of node, in its colour. */
+export function glyph(kind: number, size = 11): SVGSVGElement {
+  const picture = svg(size, [SHAPES[kind]!]);
+  picture.setAttribute("class", `wb-explorer-glyph wb-explorer-kind-${KINDS[kind]}`);
+  return picture;
+}
+
+export function pinIcon(): SVGSVGElement {
+  const picture = svg(13, [
+    ["path", { d: "M4 1h4l-.4 3.2L9.4 6.4v.9H2.6v-.9l1.8-2.2Z" }],
+    ["path", { d: "M6 7.3V11", "stroke-width": "1.2" }],
+  ]);
+  picture.setAttribute("class", "wb-explorer-icon");
+  return picture;
+}

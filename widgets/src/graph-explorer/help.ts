@@ -1,0 +1,57 @@
+/** The keys and gestures, behind the "?". */
+
+import { h, uid } from "../kit/dom";
+
+const KEYS: [string, string][] = [
+  ["Click", "select a node and list its edges"],
+  ["Shift-click", "add to the selection"],
+  ["Drag", "select all in a rectangle; with Shift, add them"],
+  ["Ctrl/⌘-click, P", "pin: the name stays visible"],
+  ["↑ ↓", "walk along the strongest edge out of or into the node"],
+  ["← →", "walk to the neighbour in the layer"],
+  ["Enter", "select the node; with Shift, add it"],
+  ["+ −", "draw more or fewer nodes"],
+  ["Esc", "select nothing"],
+];
+
+export class Help {
+  readonly panel: HTMLElement;
+  readonly button: HTMLButtonElement;
+
+  constructor() {
+    const id = uid("help");
+    this.panel = h(
+      "div",
+      { id, class: "wb-explorer-help", role: "region", "aria-label": "Keys and gestures", hidden: true },
+      h("dl", {}, ...KEYS.flatMap(([keys, meaning]) => [h("dt", {}, keys), h("dd", {}, meaning)])),
+      h(
+        "p",
+        { class: "wb-muted" },
+        "Columns are tokens, rows are layers. Width and strength of an edge show its share of the target’s input. " +
+          "The lists beside the graph hold the same as the graph.",
+      ),
+    );
+    this.button = h(
+      "button",
+      {
+        type: "button",
+        class: "wb-explorer-button wb-explorer-round",
+        "aria-label": "Keys and gestures",
+        "aria-controls": id,
+        "aria-expanded": "false",
+        "data-testid": "help",
+        onclick: () => this.toggle(this.panel.hidden),
+      },
+      "?",
+    );
+  }
+
+  get open(): boolean {
+    return !this.panel.hidden;
+  }
+
+  toggle(open: boolean): void {
+    this.panel.hidden = !open;
+    this.button.setAttribute("aria-expanded", String(open));
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * The attribution graph in a cell.
+ *
+ * For tests in a browser: the root element has `data-ready` once the graph is drawn, `data-nodes` and `data-edges` with
+ * how many are, and a method `nodePosition(id)` that returns where a node stands, in CSS pixels from the top left corner
+ * of the canvas (`data-testid="graph-canvas"`), or null when it is not drawn. Rows of the lists have `data-id`.
+ */
+
+import type { AnyModel } from "@anywidget/types";
+import { disconnected } from "../kit/kernel";
+import { State } from "./state";
+import { View } from "./view";
+
+/** Called once a widget: its views share one state, so that what Python answers one of them all can show. */
+export default () => {
+  const views = new Set<HTMLElement>();
+  let state: State;
+  return {
+    initialize({ model }: { model: AnyModel }) {
+      state = new State(model, () => ![...views].some(disconnected));
+      return () => state.dispose();
+    },
+    render({ el }: { el: HTMLElement }) {
+      const view = new View(state);
+      views.add(el);
+      el.append(view.element);
+      return () => {
+        views.delete(el);
+        view.dispose();
+      };
+    },
+  };
+};

@@ -1,0 +1,69 @@
+/** The stacked canvases, sharp on every screen, each redrawn only when what it shows changes. */
+
+import { h } from "../kit/dom";
+
+export const LAYERS = ["frame", "edges", "nodes", "held", "hover"] as const;
+export type Layer = (typeof LAYERS)[number];
+type Draw = (context: CanvasRenderingContext2D) => void;
+
+export class Layers {
+  readonly elements: Record<Layer, HTMLCanvasElement>;
+  readonly #draw: Record<Layer, Draw>;
+  readonly #stale = new Set<Layer>();
+  readonly #before: () => void;
+  #width = 0;
+  #height = 0;
+  #frame = 0;
+
+  /**
+   * @param draw draws a layer onto a cleared context whose unit is the CSS pixel.
+   * @param before is called before any layer is drawn: the place to lay out what they share.
+   */
+  constructor(draw: Record<Layer, Draw>, before: () => void) {
+    this.#draw = draw;
+    this.#before = before;
+    this.elements = Object.fromEntries(
+      LAYERS.map((layer) => [layer, h("canvas", { class: `wb-explorer-layer wb-explorer-${layer}` })]),
+    ) as Record<Layer, HTMLCanvasElement>;
+  }
+
+  resize(width: number, height: number): void {
+    this.#width = width;
+    this.#height = height;
+    const scale = devicePixelRatio || 1;
+    for (const canvas of Object.values(this.elements)) {
+      canvas.width = Math.round(width * scale);
+      canvas.height = Math.round(height * scale);
+    }
+    this.invalidate(...LAYERS);
+  }
+
+  /** Redraw layers with the next frame. */
+  invalidate(...layers: Layer[]): void {
+    for (const layer of layers) this.#stale.add(layer);
+    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.flush());
+  }
+
+  /** Redraw what is stale now. */
+  flush(): void {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    if (this.#width === 0 || this.#height === 0) return;
+    this.#before();
+    for (const layer of LAYERS) {
+      if (!this.#stale.delete(layer)) continue;
+      const canvas = this.elements[layer];
+      const context = canvas.getContext("2d");
+      if (!context) continue;
+      context.setTransform(1, 0, 0, 1, 0, 0);
+      context.clearRect(0, 0, canvas.width, canvas.height);
+      context.scale(canvas.width / this.#width, canvas.height / this.#height);
+      this.#draw[layer](context);
+    }
+  }
+
+  dispose(): void {
+    cancelAnimationFrame(this.#frame);
+    this.#stale.clear();
+  }
+}

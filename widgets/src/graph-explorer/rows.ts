@@ -1,0 +1,56 @@
+/** Rows of the lists beside the graph: each is a button that walks to a node. */
+
+import { h } from "../kit/dom";
+import type { Facts, Info } from "./data";
+import { nameOf, sentence, shortLayer, tokenAt } from "./describe";
+import { glyph } from "./glyph";
+
+export interface RowActions {
+  /** The pointer or the focus is on a row; null when it left. */
+  point(id: string | null): void;
+  go(id: string): void;
+}
+
+export interface RowOptions {
+  /** What stands at the end of the row. */
+  value: string;
+  /** Length of the bar, from 0 to 1, and its colour. */
+  bar?: { size: number; colour: "positive" | "negative" | "feature" };
+  /** Whether the graph draws the node at present. */
+  drawn: boolean;
+  current?: boolean;
+}
+
+/** Return the row of a node. */
+export function nodeRow(facts: Facts, info: Info, options: RowOptions, actions: RowActions): HTMLLIElement {
+  const bar = h("span", { class: `wb-explorer-bar wb-explorer-${options.bar?.colour ?? "feature"}` });
+  bar.style.setProperty("--wb-size", String(options.bar?.size ?? 0));
+  const button = h(
+    "button",
+    {
+      type: "button",
+      class: "wb-explorer-row",
+      "data-id": facts.id,
+      "data-drawn": String(options.drawn),
+      "aria-current": options.current ? "true" : undefined,
+      "aria-label": `${options.value}: ${sentence(facts, info)}`,
+      title: options.drawn ? nameOf(facts) : `${nameOf(facts)} (not drawn at present)`,
+      onpointerenter: () => actions.point(facts.id),
+      onpointerleave: () => actions.point(null),
+      onfocus: () => actions.point(facts.id),
+      onblur: () => actions.point(null),
+      onclick: () => actions.go(facts.id),
+    },
+    glyph(facts.kind, 10),
+    h("span", { class: "wb-explorer-row-name" }, nameOf(facts)),
+    h(
+      "span",
+      { class: "wb-explorer-row-place" },
+      `${shortLayer(facts)} `,
+      h("span", { class: "wb-token" }, tokenAt(facts, info)),
+    ),
+    options.bar && bar,
+    h("span", { class: "wb-explorer-row-value" }, options.value),
+  );
+  return h("li", {}, button);
+}

@@ -1,0 +1,228 @@
+/** What all views of one widget share: the graph, what the user chose, and what Python answered. */
+
+import type { AnyModel } from "@anywidget/types";
+import type { WireColumns } from "../kit/binary";
+import { NoKernel, Requests, Superseded } from "../kit/requests";
+import { type Facts, factsOf, type Graph, type Info, readGraph } from "./data";
+
+/** The edges into or out of a node, sorted by signed share, the most positive first. */
+export interface End {
+  ids: string[];
+  weight: number[];
+  share: number[];
+  /** How many there are in the whole graph, and the sums of all their positive and negative shares. */
+  total: number;
+  positive: number;
+  negative: number;
+}
+
+export interface Connections {
+  node: Facts;
+  incoming: End;
+  outgoing: End;
+  others: Facts[];
+}
+
+/** What is known of a node's connections: those that came with the widget, or the whole answer. */
+export type Known =
+  | { kind: "asking"; slow: boolean }
+  | { kind: "whole"; connections: Connections }
+  | { kind: "no kernel" }
+  | { kind: "failed"; message: string };
+
+/** What changed: a trait, or what is known of a node's connections. */
+export type Change = Trait | "connections";
+export type Trait = (typeof TRAITS)[number];
+export const TRAITS = [
+  "selected_ids",
+  "pinned_ids",
+  "hovered_id",
+  "labels",
+  "node_threshold",
+  "show_errors",
+  "show_biases",
+  "height",
+] as const;
+
+export class State {
+  readonly graph: Graph;
+  readonly #model: AnyModel;
+  readonly #requests: Requests;
+  readonly #listeners = new Set<(change: Change) => void>();
+  readonly #known = new Map<string, Known>();
+  /** Nodes that are not drawn, from Python's answers. */
+  readonly #others = new Map<string, Facts>();
+  readonly #ends: (() => void)[] = [];
+  #resting: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(model: AnyModel, alive: () => boolean) {
+    this.#model = model;
+    this.graph = readGraph(
+      model.get("_nodes") as WireColumns,
+      model.get("_edges") as WireColumns,
+      model.get("_info") as Info,
+    );
+    this.#requests = new Requests(model, alive);
+    for (const trait of TRAITS) {
+      const changed = () => {
+        if (trait === "selected_ids") this.retry();
+        this.#emit(trait);
+      };
+      model.on(`change:${trait}`, changed);
+      this.#ends.push(() => model.off(`change:${trait}`, changed));
+    }
+  }
+
+  listen(listener: (change: Change) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  dispose(): void {
+    for (const end of this.#ends) end();
+    clearTimeout(this.#resting);
+    this.#requests.dispose();
+    this.#listeners.clear();
+  }
+
+  get selected(): string[] {
+    return this.#model.get("selected_ids") as string[];
+  }
+
+  get pinned(): string[] {
+    return this.#model.get("pinned_ids") as string[];
+  }
+
+  get hovered(): string | null {
+    return this.#model.get("hovered_id") as string | null;
+  }
+
+  get labels(): Record<string, string> {
+    return this.#model.get("labels") as Record<string, string>;
+  }
+
+  get threshold(): number {
+    return this.#model.get("node_threshold") as number;
+  }
+
+  get errors(): boolean {
+    return this.#model.get("show_errors") as boolean;
+  }
+
+  get biases(): boolean {
+    return this.#model.get("show_biases") as boolean;
+  }
+
+  get height(): number {
+    return this.#model.get("height") as number;
+  }
+
+  /** The node whose details are shown: the one that was selected last. */
+  get current(): string | null {
+    return this.selected.at(-1) ?? null;
+  }
+
+  set(trait: Trait, value: unknown): void {
+    const old = this.#model.get(trait);
+    if (old === value || JSON.stringify(old) === JSON.stringify(value)) return;
+    this.#model.set(trait, value);
+    this.#model.save_changes();
+  }
+
+  /**
+   * Point at a node, or at none. All views follow at once; Python hears of where the pointer came to rest, because
+   * nobody wants a message for each node that it passes.
+   */
+  hover(id: string | null): void {
+    if (this.hovered === id) return;
+    this.#model.set("hovered_id", id);
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => this.#model.save_changes(), 80);
+  }
+
+  /** Select one node, or add it to the selection (or take it out of it). */
+  select(id: string, add = false): void {
+    if (!add) this.set("selected_ids", [id]);
+    else if (this.selected.includes(id)) this.#without("selected_ids", id);
+    else this.set("selected_ids", [...this.selected, id]);
+  }
+
+  /** Show the details of one of the selected nodes. */
+  bringForward(id: string): void {
+    this.set("selected_ids", [...this.selected.filter((other) => other !== id), id]);
+  }
+
+  deselect(id: string): void {
+    this.#without("selected_ids", id);
+  }
+
+  togglePin(id: string): void {
+    if (this.pinned.includes(id)) this.#without("pinned_ids", id);
+    else this.set("pinned_ids", [...this.pinned, id]);
+  }
+
+  setLabel(id: string, text: string): void {
+    const { [id]: _, ...rest } = this.labels;
+    const own = this.#facts(id)?.label ?? "";
+    this.set("labels", text === "" || text === own ? rest : { ...rest, [id]: text });
+  }
+
+  /** Return a node's row with the user's label; null when neither the widget nor an answer holds it. */
+  facts(id: string): Facts | null {
+    const facts = this.#facts(id);
+    const label = this.labels[id];
+    return facts && label !== undefined ? { ...facts, label } : facts;
+  }
+
+  /** Return what is known of a node's connections, and ask Python for the rest. */
+  connections(id: string): Known {
+    const known = this.#known.get(id);
+    if (known) return known;
+    const asking: Known = { kind: "asking", slow: false };
+    this.#known.set(id, asking);
+    void this.#ask(id, asking);
+    return this.#known.get(id)!;
+  }
+
+  /** Ask again for what could not be answered before: a click is as good a reason as any. */
+  retry(): void {
+    for (const [id, known] of this.#known) {
+      if (known.kind === "failed" || known.kind === "no kernel") this.#known.delete(id);
+    }
+  }
+
+  async #ask(id: string, asking: { slow: boolean }): Promise<void> {
+    const onSlow = () => {
+      asking.slow = true;
+      this.#emit("connections");
+    };
+    try {
+      const { result } = await this.#requests.ask<Connections>("connections", { node_id: id }, { onSlow });
+      for (const facts of [result.node, ...result.others]) this.#others.set(facts.id, facts);
+      this.#known.set(id, { kind: "whole", connections: result });
+    } catch (error) {
+      // Whoever looks at this node again asks again.
+      if (error instanceof Superseded) this.#known.delete(id);
+      else if (error instanceof NoKernel) this.#known.set(id, { kind: "no kernel" });
+      else this.#known.set(id, { kind: "failed", message: error instanceof Error ? error.message : String(error) });
+    }
+    this.#emit("connections");
+  }
+
+  #facts(id: string): Facts | null {
+    const node = this.graph.index.get(id);
+    return node === undefined ? (this.#others.get(id) ?? null) : factsOf(this.graph, node);
+  }
+
+  #without(trait: "selected_ids" | "pinned_ids", id: string): void {
+    const ids = this.#model.get(trait) as string[];
+    this.set(
+      trait,
+      ids.filter((other) => other !== id),
+    );
+  }
+
+  #emit(change: Change): void {
+    for (const listener of [...this.#listeners]) listener(change);
+  }
+}

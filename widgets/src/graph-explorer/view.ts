@@ -1,0 +1,217 @@
+/** One view of the widget: it puts the parts together and lets them follow the state. */
+
+import { h } from "../kit/dom";
+import { claimKeys, onKeys } from "../kit/keyboard";
+import { type Colours, watchTheme } from "../kit/theme";
+import { sentence } from "./describe";
+import { Details } from "./details";
+import { type Shown, shown } from "./prune";
+import { Stage } from "./stage";
+import type { Change, State } from "./state";
+import { Toolbar } from "./toolbar";
+import { Tooltip } from "./tooltip";
+import { along, beside, start } from "./walk";
+
+/** Narrower than this the details stand below the graph. */
+const NARROW = 720;
+
+const FILTERS: ReadonlySet<Change> = new Set<Change>(["node_threshold", "show_errors", "show_biases"]);
+
+export class View {
+  readonly element: HTMLElement;
+  readonly #state: State;
+  readonly #stage: Stage;
+  readonly #details: Details;
+  readonly #toolbar: Toolbar;
+  readonly #tooltip = new Tooltip();
+  readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", "data-testid": "live" });
+  readonly #ends: (() => void)[] = [];
+
+  constructor(state: State) {
+    this.#state = state;
+    this.#stage = new Stage(state, this.#visible(), {
+      hover: (node) => state.hover(this.#id(node)),
+      click: (node, event) => this.#click(node, event),
+      enclose: (nodes, event) => {
+        const ids = nodes.map((node) => state.graph.ids[node]!);
+        state.set("selected_ids", [...new Set(event.shiftKey ? [...state.selected, ...ids] : ids)]);
+      },
+    });
+    this.#toolbar = new Toolbar(state, () => state.set("selected_ids", []));
+    this.#details = new Details(
+      state,
+      { point: (id) => state.hover(id), go: (id) => this.#go(id) },
+      () => this.#stage.shown.nodes,
+    );
+    this.#stage.element.append(this.#tooltip.element, this.#toolbar.help.panel);
+    this.#stage.canvas.setAttribute(
+      "aria-label",
+      `Attribution graph of ${state.graph.info.prompt}. Arrow keys walk from node to node, Enter selects.`,
+    );
+    this.#stage.canvas.addEventListener("keydown", this.#keys());
+    this.#stage.canvas.addEventListener("blur", () => state.hover(null));
+    this.element = h(
+      "div",
+      { class: "wb wb-explorer", "data-testid": "graph-explorer" },
+      this.#toolbar.element,
+      h("div", { class: "wb-explorer-body" }, this.#stage.element, this.#details.element),
+      this.#live,
+    );
+    Object.assign(this.element, { nodePosition: (id: string) => this.nodePosition(id) });
+    this.#ends.push(
+      claimKeys(this.element),
+      state.listen((change) => this.#follow(change)),
+    );
+    this.#follow("height");
+    this.#recount();
+    this.#stage.refreshHeld();
+    this.#details.update();
+    this.#showHovered();
+    this.#watch();
+  }
+
+  /** Return where a node stands, in CSS pixels from the top left corner of the canvas; null when it is not drawn. */
+  nodePosition(id: string): { x: number; y: number } | null {
+    const node = this.#state.graph.index.get(id);
+    return node === undefined ? null : this.#stage.position(node);
+  }
+
+  dispose(): void {
+    for (const end of this.#ends) end();
+    this.#stage.dispose();
+    this.element.remove();
+  }
+
+  #watch(): void {
+    this.#ends.push(watchTheme(this.element, (colours) => this.#setColours(colours)));
+    const observer = new ResizeObserver(() => {
+      const { clientWidth: width } = this.element;
+      this.element.dataset.size = width < NARROW ? "narrow" : "wide";
+      this.#stage.resize();
+    });
+    observer.observe(this.element);
+    observer.observe(this.#stage.element);
+    this.#ends.push(() => observer.disconnect());
+    // Another screen, or another zoom, has other pixels.
+    const screen = matchMedia(`(resolution: ${devicePixelRatio || 1}dppx)`);
+    const resize = () => this.#stage.resize();
+    screen.addEventListener("change", resize);
+    this.#ends.push(() => screen.removeEventListener("change", resize));
+  }
+
+  #setColours(colours: Colours): void {
+    const style = getComputedStyle(this.element);
+    const mono = style.getPropertyValue("--wb-mono").trim() || "monospace";
+    this.#stage.setLook({ colours, small: `11px ${style.fontFamily}`, token: `11.5px ${mono}` });
+    this.#stage.flush();
+    this.element.dataset.ready = "true";
+  }
+
+  #follow(change: Change): void {
+    const { element } = this;
+    if (change === "hovered_id") this.#showHovered();
+    else if (change === "height") element.style.setProperty("--wb-height", `${this.#state.height}px`);
+    else if (change === "connections") this.#details.update();
+    else {
+      this.#stage.setShown(this.#visible());
+      this.#stage.refreshHeld();
+      this.#toolbar.update();
+      this.#recount();
+      if (FILTERS.has(change)) this.#details.markDrawn();
+      else this.#details.update();
+      if (change === "selected_ids") this.#read(this.#state.current);
+    }
+  }
+
+  #visible(): Shown {
+    const { graph, threshold, errors, biases, selected, pinned } = this.#state;
+    const keep = [...selected, ...pinned].map((id) => graph.index.get(id)).filter((node) => node !== undefined);
+    return shown(graph, { threshold, errors, biases, keep });
+  }
+
+  #recount(): void {
+    this.#toolbar.count(this.#stage.shown);
+    this.element.dataset.nodes = String(this.#stage.shown.nNodes);
+    this.element.dataset.edges = String(this.#stage.shown.edges.length);
+  }
+
+  #showHovered(): void {
+    const id = this.#state.hovered;
+    const node = id === null ? -1 : (this.#state.graph.index.get(id) ?? -1);
+    this.#stage.setHovered(node);
+    this.#details.mark(id);
+    const facts = id === null ? null : this.#state.facts(id);
+    const at = this.#stage.position(node);
+    if (facts && at) {
+      const { clientWidth: width, clientHeight: height } = this.#stage.element;
+      this.#tooltip.show(facts, this.#state.graph.info, at, { width, height });
+    } else this.#tooltip.hide();
+  }
+
+  #read(id: string | null): void {
+    const facts = id === null ? null : this.#state.facts(id);
+    this.#live.textContent = facts ? sentence(facts, this.#state.graph.info) : "Nothing is selected.";
+  }
+
+  #id(node: number): string | null {
+    return this.#state.graph.ids[node] ?? null;
+  }
+
+  #click(node: number, event: PointerEvent): void {
+    const id = this.#id(node);
+    if (id === null) {
+      if (!event.shiftKey) this.#state.set("selected_ids", []);
+    } else if (event.ctrlKey || event.metaKey) this.#state.togglePin(id);
+    else this.#state.select(id, event.shiftKey);
+  }
+
+  #go(id: string): void {
+    this.#state.select(id);
+    const node = this.#state.graph.index.get(id);
+    if (node !== undefined) this.#stage.reveal(node);
+  }
+
+  #keys(): (event: Event) => void {
+    const state = this.#state;
+    const { graph } = state;
+    const here = () => graph.index.get(state.hovered ?? "") ?? graph.index.get(state.current ?? "") ?? -1;
+    const walk = (next: (node: number) => number) => () => {
+      const from = here();
+      const to = from < 0 ? start(graph, this.#stage.shown.nodes) : next(from);
+      if (to < 0) return;
+      this.#stage.reveal(to);
+      state.hover(graph.ids[to]!);
+      this.#read(graph.ids[to]!);
+    };
+    const step = (by: number) => () => {
+      const percent = Math.min(Math.max(Math.round(state.threshold * 100) + by, 0), 100);
+      state.set("node_threshold", percent / 100);
+    };
+    const side = (to: -1 | 1) =>
+      walk((node) => (this.#stage.layout ? beside(graph, this.#stage.layout, node, to) : -1));
+    const pin = () => {
+      const id = this.#id(here());
+      if (id !== null) state.togglePin(id);
+    };
+    return onKeys({
+      ArrowUp: walk((node) => along(graph, this.#stage.shown.nodes, node, "up")),
+      ArrowDown: walk((node) => along(graph, this.#stage.shown.nodes, node, "down")),
+      ArrowLeft: side(-1),
+      ArrowRight: side(1),
+      Enter: (event) => {
+        const id = this.#id(here());
+        if (id !== null) state.select(id, event.shiftKey);
+      },
+      p: pin,
+      P: pin,
+      "+": step(2),
+      "-": step(-2),
+      "?": () => this.#toolbar.help.toggle(!this.#toolbar.help.open),
+      Escape: () => {
+        if (this.#stage.cancelDrag()) return;
+        if (this.#toolbar.help.open) this.#toolbar.help.toggle(false);
+        else state.set("selected_ids", []);
+      },
+    });
+  }
+}
