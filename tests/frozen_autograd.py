@@ -6,7 +6,7 @@ and A[t, s] is the gradient of a target's pre-activation to λ_s. It shares no c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from workbench.clt import CLT
 from workbench.models import LoadedModel
 
 Row = dict[str, float]
+Output = Callable[[dict[str, Tensor]], Tensor]
 
 
 def frozen_gradients(
@@ -26,12 +27,15 @@ def frozen_gradients(
     logits: list[int],
     *,
     targets: list[str] | None = None,
+    outputs: Mapping[str, Output] | None = None,
 ) -> tuple[dict[str, Row], dict[str, float]]:
     """Return {target: {source: weight}} and {target: value} for features, errors, tokens, b_dec and position-0 MLPs.
 
     Args:
         features: the active features as (layer, feature, position).
         targets: the targets wanted, all by default (each costs a backward pass).
+        outputs: further targets, each a function of the frozen model's activations by hook name (of the CLT's reads
+            by ``read {layer}``), a batch of one row.
     """
     n_layers, n_positions = model.n_layers, len(tokens)
     clean: dict[str, Tensor] = {}
@@ -117,6 +121,7 @@ def frozen_gradients(
     for layer in range(n_layers):
         hooks.append((reads[layer], remember_read(layer)))
         hooks.append((writes[layer], replace(layer)))
+        hooks.append((f"blocks.{layer}.hook_out", remember))
     with model.bridge.hooks(fwd_hooks=hooks):
         model.bridge(tokens[None])
 
@@ -128,6 +133,8 @@ def frozen_gradients(
     all_logits = final @ model.bridge.W_U.detach() + model.bridge.b_U.detach()
     for token in logits:
         values[f"l/{token}/{n_positions - 1}"] = all_logits[token] - all_logits.mean()
+    for name, output in (outputs or {}).items():
+        values[name] = output(live)
     weights = {}
     if targets is not None:
         values = {target: values[target] for target in targets}

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from workbench.attribution.local_model import LocalModel, freeze
 from workbench.attribution.sweep import sweep
-from workbench.attribution.targets import logit_targets
+from workbench.attribution.targets import outputs_of
 from workbench.clt import CLT, CLTConfig
 from workbench.memory import peak_memory_mb
 from workbench.models import LoadedModel, capture_reads_and_writes, tokenize
@@ -98,7 +98,7 @@ def seconds_of_one_backward_batch(local: LocalModel) -> float:
 def test_the_sweep_is_at_least_five_times_faster_than_batched_backward_passes(
     local: LocalModel, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logits = logit_targets(local)
+    logits = outputs_of(local)
     assert len(local.features) == pytest.approx(2304, rel=0.01)
     n_targets = len(local.features) + len(logits)
 

@@ -2,5 +2,23 @@
 
 from workbench.attribution.engine import attribute
 from workbench.attribution.graph import Graph, GraphScores
+from workbench.attribution.targets import (
+    DifferenceTarget,
+    DirectionTarget,
+    FeatureTarget,
+    LogitTarget,
+    Target,
+    TopTokens,
+)
 
-__all__ = ["Graph", "GraphScores", "attribute"]
+__all__ = [
+    "DifferenceTarget",
+    "DirectionTarget",
+    "FeatureTarget",
+    "Graph",
+    "GraphScores",
+    "LogitTarget",
+    "Target",
+    "TopTokens",
+    "attribute",
+]

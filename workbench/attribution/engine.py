@@ -16,7 +16,7 @@ from workbench.attribution.local_model import ActiveFeatures, LocalModel, freeze
 from workbench.attribution.scores import graph_scores
 from workbench.attribution.sources import Columns
 from workbench.attribution.sweep import SweepResult, sweep
-from workbench.attribution.targets import LogitTargets, logit_targets
+from workbench.attribution.targets import Outputs, Target, outputs_of
 from workbench.clt import CLT
 from workbench.errors import ModelError
 from workbench.memory import require_memory
@@ -34,7 +34,7 @@ def attribute(
     clt: CLT,
     prompt: str | Int[Tensor, " position"],
     *,
-    targets: Sequence[str | int] | None = None,
+    targets: Sequence[Target] | None = None,
     chat: bool = False,
     cap: int | None = DEFAULT_CAP,
     clt_name: str = "",
@@ -44,7 +44,9 @@ def attribute(
 
     Args:
         prompt: text, or token ids whose first is the start token.
-        targets: tokens to explain (texts of one token each, or ids); by default the most probable ones.
+        targets: what to explain: tokens (texts of one token each, or ids), or any of
+            :mod:`workbench.attribution.targets`; by default the most probable tokens. Features that can reach no
+            target (in layers above or at positions after all of them) are no part of the graph.
         chat: put the prompt through the model's chat template.
         cap: the largest number of features in the graph. When more are active, those with the largest
             activation × decoder norm enter; what the rest write counts as error, so sums stay exact.
@@ -61,15 +63,16 @@ def attribute(
     else:
         tokens = checked_tokens(model, prompt, max_tokens=MAX_TOKENS)
     local = freeze(model, clt, tokens)
-    features = _within_cap(local, cap)
-    logits = logit_targets(local, tokens=targets)
-    needed = _memory_needed(local, features, logits)
+    outputs = outputs_of(local, targets)
+    reachable = _reaching(local.features, outputs)
+    features = _within_cap(local, reachable, cap)
+    needed = _memory_needed(local, features, outputs)
     require_memory(
         needed,
         f"Attribution of {len(tokens)} tokens with {len(features)} active features",
         "set a smaller cap or shorten the prompt",
     )
-    result = sweep(local, features, logits, progress=progress)
+    result = sweep(local, features, outputs, progress=progress)
     error = result.row_sum_error()
     if error > _BROKEN:
         raise ModelError(
@@ -85,32 +88,41 @@ def attribute(
         is_error=is_error,
         is_token=index >= columns.tokens.start,
         feature_layer=features.layer,
-        probability=logits.probability.to(unbiased.dtype),
+        probability=outputs.weight.to(unbiased),
         row_sum_error=error,
     )
     strings = token_strings(model, tokens)
-    bias_influence = _bias_influence(result, features, logits, total)
+    bias_influence = _bias_influence(result, features, outputs, total)
     return Graph(
         prompt=prompt if isinstance(prompt, str) else "".join(strings[1:]),
         tokens=tuple(strings),
         token_ids=tuple(tokens.tolist()),
-        nodes=_nodes(model, columns, features, logits, strings, total, bias_influence),
-        weights=result.weights,
-        incoming=unbiased.abs().sum(dim=1),
+        nodes=_nodes(columns, features, outputs, strings, total, bias_influence),
+        weights=result.weights.cpu(),
+        incoming=unbiased.abs().sum(dim=1).cpu(),
         full_scores=scores,
         info={
             "model": model.name,
+            "fingerprint": model.fingerprint,
             "clt": clt_name or clt.config.model,
             "n_layers": model.n_layers,
             "active_features": len(local.features),
-            "left_out_features": len(local.features) - len(features),
+            "left_out_features": len(reachable) - len(features),
+            "operations": result.operations,
             "seconds": time.perf_counter() - start,
         },
     )
 
 
-def _within_cap(local: LocalModel, cap: int | None) -> ActiveFeatures:
-    features = local.features
+def _reaching(features: ActiveFeatures, outputs: Outputs) -> ActiveFeatures:
+    """Return the features that have a path to an output."""
+    reaches = torch.zeros_like(features.layer, dtype=torch.bool)
+    for output in outputs.nodes:
+        reaches |= (features.layer < output.layer) & (features.position <= output.position)
+    return features if bool(reaches.all()) else features.select(reaches)
+
+
+def _within_cap(local: LocalModel, features: ActiveFeatures, cap: int | None) -> ActiveFeatures:
     if cap is None or len(features) <= cap:
         return features
     norms = torch.stack([decoder.flatten(1).norm(dim=1) for decoder in local.clt.W_dec])
@@ -118,8 +130,8 @@ def _within_cap(local: LocalModel, cap: int | None) -> ActiveFeatures:
     return features.select(size.topk(cap).indices.sort().values)
 
 
-def _memory_needed(local: LocalModel, features: ActiveFeatures, logits: LogitTargets) -> int:
-    positions = torch.cat([features.position, logits.position])
+def _memory_needed(local: LocalModel, features: ActiveFeatures, outputs: Outputs) -> int:
+    positions = torch.cat([features.position.cpu(), outputs.position])
     n_targets, d_model = len(positions), local.reads.shape[-1]
     sources = n_targets + local.n_layers * (2 * local.n_positions + 1) + local.n_positions
     gradient_rows = int((positions + 1).sum())
@@ -128,50 +140,60 @@ def _memory_needed(local: LocalModel, features: ActiveFeatures, logits: LogitTar
 
 
 def _bias_influence(
-    result: SweepResult, features: ActiveFeatures, logits: LogitTargets, total: Float[Tensor, " source"]
+    result: SweepResult, features: ActiveFeatures, outputs: Outputs, total: Float[Tensor, " source"]
 ) -> Float[Tensor, " bias"]:
     start = result.columns.bias_start
-    reach = torch.cat([total[: len(features)], logits.probability.to(total.dtype)])
+    reach = torch.cat([total[: len(features)], outputs.weight.to(total)])
     incoming = result.weights[:, :start].abs().sum(dim=1).clamp_min(1e-10)
     return (reach / incoming) @ result.weights[:, start:].abs()
 
 
 def _nodes(
-    model: LoadedModel,
     columns: Columns,
     features: ActiveFeatures,
-    logits: LogitTargets,
+    outputs: Outputs,
     strings: list[str],
     total: Float[Tensor, " source"],
     bias_influence: Float[Tensor, " bias"],
 ) -> pd.DataFrame:
-    n_positions, n_layers = columns.n_positions, columns.n_layers
+    n_positions = columns.n_positions
     error_layer, error_position = np.divmod(np.arange(columns.n_errors), max(n_positions - 1, 1))
     error_position = error_position + 1
-    biases, n_logits = columns.biases, len(logits)
+    biases, n_outputs = columns.biases, len(outputs)
+    feature_layer, feature_position = features.layer.numpy(force=True), features.position.numpy(force=True)
     layer = np.concatenate(
-        [features.layer, error_layer, np.zeros(n_positions), [b.layer for b in biases], np.full(n_logits, n_layers)]
+        [
+            feature_layer,
+            error_layer,
+            np.zeros(n_positions),
+            [bias.layer for bias in biases],
+            [node.layer for node in outputs.nodes],
+        ]
     ).astype(np.int32)
     position = np.concatenate(
-        [features.position, error_position, np.arange(n_positions), [b.position for b in biases], logits.position]
+        [
+            feature_position,
+            error_position,
+            np.arange(n_positions),
+            [bias.position for bias in biases],
+            [node.position for node in outputs.nodes],
+        ]
     ).astype(np.int32)
-    triples = zip(features.layer.tolist(), features.feature.tolist(), features.position.tolist(), strict=True)
+    triples = zip(feature_layer.tolist(), features.feature.tolist(), feature_position.tolist(), strict=True)
     ids = [f"f/{layer}/{feature}/{position}" for layer, feature, position in triples]
     ids += [f"e/{layer}/{position}" for layer, position in zip(error_layer, error_position, strict=True)]
     ids += [f"t/{position}" for position in range(n_positions)]
     ids += [f"b/{bias.layer}/{bias.site}/{bias.position}" for bias in biases]
-    ids += [
-        f"l/{token}/{position}"
-        for token, position in zip(logits.token_id.tolist(), logits.position.tolist(), strict=True)
-    ]
-    sizes = (len(features), columns.n_errors, n_positions, len(biases), n_logits)
-    token = [strings[at] for at in position[:-n_logits]] + token_strings(model, logits.token_id)
+    ids += [node.node_id for node in outputs.nodes]
+    sizes = (len(features), columns.n_errors, n_positions, len(biases), n_outputs)
+    token = [strings[at] for at in position[:-n_outputs]] + [node.text for node in outputs.nodes]
     blank = np.full(len(ids), np.nan, dtype=np.float32)
     activation, probability = blank.copy(), blank.copy()
-    activation[: len(features)] = features.activation.float()
-    probability[-n_logits:] = logits.probability.float()
+    activation[: len(features)] = features.activation.float().numpy(force=True)
+    probability[-n_outputs:] = [np.nan if node.probability is None else node.probability for node in outputs.nodes]
     feature = np.full(len(ids), -1, dtype=np.int32)
-    feature[: len(features)] = features.feature
+    feature[: len(features)] = features.feature.numpy(force=True)
+    influence = torch.cat([total, bias_influence]).float().numpy(force=True)
     return pd.DataFrame(
         {
             "node_id": ids,
@@ -181,7 +203,7 @@ def _nodes(
             "feature": feature,
             "token": pd.Categorical(token),
             "activation": activation,
-            "influence": np.concatenate([total.float(), bias_influence.float(), np.zeros(n_logits, np.float32)]),
+            "influence": np.concatenate([influence, np.zeros(n_outputs, np.float32)]),
             "label": "",
             "supernode": "",
             "probability": probability,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from workbench.errors import ConfigError
 
 KINDS = ("feature", "error", "token", "bias", "logit")
 
@@ -57,6 +59,27 @@ class Graph:
     full_scores: GraphScores
     info: Mapping[str, Any] = field(default_factory=dict)
 
+    def select(self, node_ids: Iterable[str]) -> pd.DataFrame:
+        """Return the rows of ``nodes`` with the given ids, in the order given.
+
+        Raises:
+            ConfigError: the graph has no node with one of the ids.
+        """
+        wanted = list(node_ids)
+        rows = self.row_of_node.reindex(wanted)
+        if rows.isna().any():
+            missing = rows.index[rows.isna()][0]
+            raise ConfigError(
+                f"The graph has no node {missing!r}: take an id from graph.nodes['node_id'] "
+                "(features are named f/layer/feature/position)."
+            )
+        return self.nodes.iloc[rows.to_numpy(np.int64)]
+
+    @cached_property
+    def row_of_node(self) -> pd.Series[int]:
+        """The row in ``nodes`` of each node id."""
+        return pd.Series(np.arange(len(self.nodes)), index=self.nodes["node_id"].astype(object))
+
     def count(self, kind: str) -> int:
         """Return the number of nodes of a kind."""
         return int((self.nodes["kind"] == kind).sum())
@@ -71,9 +94,9 @@ class Graph:
 
     @property
     def probability(self) -> Float[Tensor, " logit"]:
-        """The logit nodes' probabilities."""
+        """What each output counts for in influence: a token's probability, 1 for an output that is no token."""
         rows = self.nodes.loc[self.nodes["kind"] == "logit", "probability"]
-        return torch.from_numpy(rows.to_numpy(np.float32).copy()).to(self.weights.dtype)
+        return torch.from_numpy(rows.fillna(1.0).to_numpy(np.float32).copy()).to(self.weights.dtype)
 
     @property
     def source_index(self) -> np.ndarray:

@@ -41,6 +41,18 @@ class FrozenNorm:
             centred=not norm.uses_rms_norm,
         )
 
+    def centre(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Return C x; C is symmetric, so this is its transpose too."""
+        return x - x.mean(dim=-1, keepdim=True) if self.centred else x
+
+    def push(self, x: Float[Tensor, "... position d_model"]) -> Float[Tensor, "... position d_model"]:
+        """Return the norm's output without its bias.
+
+        Args:
+            x: at the positions from 0.
+        """
+        return self.centre(x) * (self.weight / self.scale[: x.shape[-2]])
+
     def pull_back(
         self, gradient: Float[Tensor, "... position d_model"], *, first: int = 0, weighted: bool = True
     ) -> Float[Tensor, "... position d_model"]:
@@ -52,5 +64,11 @@ class FrozenNorm:
             weighted: False when the gradient is taken before the norm's weight (``hook_normalized``).
         """
         scale = self.scale[first : first + gradient.shape[-2]]
-        pulled = gradient * (self.weight / scale) if weighted else gradient / scale
-        return pulled - pulled.mean(dim=-1, keepdim=True) if self.centred else pulled
+        return self.centre(gradient * (self.weight / scale) if weighted else gradient / scale)
+
+    def pull_back_at(
+        self, gradient: Float[Tensor, "target d_model"], position: Tensor, *, weighted: bool = True
+    ) -> Float[Tensor, "target d_model"]:
+        """Return the gradient at the norm's input, for one position a target."""
+        scale = self.scale[position]
+        return self.centre(gradient * self.weight / scale if weighted else gradient / scale)

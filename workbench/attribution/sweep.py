@@ -7,6 +7,7 @@ Source of the definition: Ameisen et al., "Circuit Tracing" (2025), section "Att
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,11 +17,13 @@ from tqdm.auto import tqdm
 
 from workbench.attribution.local_model import ActiveFeatures, LocalModel
 from workbench.attribution.sources import Columns, columns_of, written_at
-from workbench.attribution.targets import LogitTargets
+from workbench.attribution.targets import Outputs
 
 # Gradient rows (targets × positions) that pass an attention layer at once: what they become on the way
 # stays in the processor's cache, and in memory that the allocator hands out again instead of fresh pages.
 _ROWS = 2048
+# Adjacent positions share a block until it has so many targets: smaller products do not fill the processor.
+_TARGETS = 128
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,17 @@ class SweepResult:
     """The attribution matrix of one prompt.
 
     Attributes:
-        weights: direct effect of each source (column) on each target (row): features, then logits.
+        weights: direct effect of each source (column) on each target (row): features, then outputs.
         constant: what each target holds that no source explains: b_enc or the unembedding bias.
-        value: the target's pre-activation, or its logit minus the mean logit.
+        value: the target's pre-activation, or what the model computed for the output.
+        operations: floating-point operations of the matrix products.
     """
 
     weights: Float[Tensor, "target source"]
     constant: Float[Tensor, " target"]
     value: Float[Tensor, " target"]
     columns: Columns
+    operations: int
 
     def row_sum_error(self) -> float:
         """Return max over targets of |Σ_s A[t,s] + constant − h_t| / Σ_s |A[t,s]|.
@@ -53,160 +58,232 @@ class SweepResult:
 
 
 @torch.no_grad()
-def sweep(local: LocalModel, features: ActiveFeatures, logits: LogitTargets, *, progress: bool = True) -> SweepResult:
-    """Compute the direct effect of every source on every feature and logit target."""
-    return _Sweep(local, features, logits).run(progress=progress)
+def sweep(
+    local: LocalModel,
+    sources: ActiveFeatures,
+    outputs: Outputs,
+    *,
+    targets: Int[Tensor, " target"] | None = None,
+    progress: bool = True,
+) -> SweepResult:
+    """Compute the direct effect of every source on every target.
+
+    Args:
+        sources: the features that get a column each; what other features write counts as error.
+        outputs: the last rows.
+        targets: which of ``sources`` get a row; all by default.
+    """
+    return _Sweep(local, sources, sources if targets is None else sources.select(targets), outputs).run(progress)
 
 
 @dataclass
 class _Block:
-    """The targets of one position, from the highest layer down, so that those met so far are the first ones.
+    """The targets of adjacent positions, from the one that reads highest down, so that those met so far come first.
 
-    A target at a position touches the positions up to it alone: causality is in the shape.
+    A target touches the positions up to its own alone: causality is in the shape.
 
     Attributes:
         targets: rows of the final matrix.
+        own: the position of each target.
         gradient: at the residual stream.
         weights: the block's rows of the matrix, in its own order.
         active: how many targets have been met.
+        spread: how many of them have passed an attention layer; the others' gradient is at their own position alone.
     """
 
-    position: int
     targets: Int[Tensor, " target"]
+    own: Int[Tensor, " target"]
     gradient: Float[Tensor, "target position d_model"]
     weights: Float[Tensor, "target source"]
     active: int = 0
+    spread: int = 0
 
     @property
-    def rows(self) -> Float[Tensor, "active position d_model"]:
-        return self.gradient[: self.active]
+    def n_positions(self) -> int:
+        return self.gradient.shape[1]
+
+    def chunks(self, stop: int) -> Iterator[tuple[Float[Tensor, "target position d_model"], Float[Tensor, "target s"]]]:
+        """Yield the first targets' rows and weights in pieces of about ``_ROWS`` gradient rows."""
+        size = max(1, _ROWS // self.n_positions)
+        for start in range(0, stop, size):
+            span = slice(start, min(start + size, stop))
+            yield self.gradient[span], self.weights[span]
 
 
 class _Sweep:
-    def __init__(self, local: LocalModel, features: ActiveFeatures, logits: LogitTargets) -> None:
-        self.local, self.features, self.logits = local, features, logits
-        self.columns = columns_of(local, len(features))
+    def __init__(self, local: LocalModel, sources: ActiveFeatures, features: ActiveFeatures, outputs: Outputs) -> None:
+        self.local, self.sources, self.features, self.outputs = local, sources, features, outputs
+        self.device = local.reads.device
+        self.columns = columns_of(local, len(sources))
         self.bias_columns = self.columns.bias()
         # Inside, feature columns are sorted by position, then layer: what one layer reads off is one slice.
-        self.column_order = torch.argsort(features.position * local.n_layers + features.layer, stable=True)
-        position = torch.cat([features.position, logits.position])
-        layer = torch.cat([features.layer, torch.full_like(logits.position, local.n_layers)])
-        d_model = local.reads.shape[-1]
+        self.column_order = torch.argsort(sources.position * local.n_layers + sources.layer, stable=True)
+        self.operations = 0
+        order = torch.cat(
+            [2 * features.layer, torch.tensor([node.order for node in outputs.nodes], device=self.device)]
+        )
+        self.position = torch.cat([features.position, outputs.position.to(self.device)])
         self.blocks: list[_Block] = []
-        for at in position.unique(sorted=True).tolist():  # type: ignore[no-untyped-call]
-            here = (position == at).nonzero(as_tuple=True)[0]
-            targets = here[layer[here].argsort(descending=True, stable=True)]
+        for low, high in _spans(torch.bincount(self.position, minlength=local.n_positions).tolist()):
+            here = ((self.position >= low) & (self.position < high)).nonzero(as_tuple=True)[0]
+            targets = here[order[here].argsort(descending=True, stable=True)]
             self.blocks.append(
                 _Block(
-                    position=at,
                     targets=targets,
-                    gradient=local.reads.new_zeros(len(targets), at + 1, d_model),
+                    own=self.position[targets],
+                    gradient=local.reads.new_zeros(len(targets), high, local.reads.shape[-1]),
                     weights=local.reads.new_zeros(len(targets), self.columns.total),
                 )
             )
 
-    def run(self, *, progress: bool) -> SweepResult:
-        local, clt = self.local, self.local.clt
-        self._append_logits()
+    def run(self, progress: bool) -> SweepResult:
+        local = self.local
+        self._append_final()
         for layer in tqdm(
             reversed(range(local.n_layers)), total=local.n_layers, desc="Attribution", disable=not progress
         ):
+            self._append_stream(layer)
             self._read_layer(layer)
+            # Parallel branches read the same residual stream: the skip of a block does not see its attention.
             if local.parallel:
-                for block in self.blocks:
-                    for rows, weights in _chunks(block):
-                        passed = self._attention_back(layer, rows, weights)
-                        if clt.W_skip is not None:
-                            passed[:, 1:] += self._skip_back(layer, rows, weights)
-                        rows += passed
+                skipped = [self._skip_back(layer, block) for block in self.blocks]
+                self._attention_back(layer)
+                for block, passed in zip(self.blocks, skipped, strict=True):
+                    if passed is not None:
+                        block.gradient[: block.active, 1:] += passed
                 self._append_features(layer)
             else:
-                if clt.W_skip is not None:
-                    for block in self.blocks:
-                        for rows, weights in _chunks(block):
-                            rows[:, 1:] += self._skip_back(layer, rows, weights)
-                self._append_features(layer)
                 for block in self.blocks:
-                    for rows, weights in _chunks(block):
-                        rows += self._attention_back(layer, rows, weights)
-        for block in self.blocks:
-            first = self.columns.tokens.start
-            upto = slice(first, first + block.position + 1)
-            block.weights[:, upto] = torch.linalg.vecdot(block.gradient, local.embeddings[: block.position + 1])
-            if local.positional is not None:
-                at = self.bias_columns[0, "pos_embed"].start
-                positional = local.positional[: block.position + 1]
-                block.weights[:, at : at + block.position + 1] = torch.linalg.vecdot(block.gradient, positional)
+                    passed = self._skip_back(layer, block)
+                    if passed is not None:
+                        block.gradient[: block.active, 1:] += passed
+                self._append_features(layer)
+                self._attention_back(layer)
+        self._read_embeddings()
         return self._collect()
 
     def _collect(self) -> SweepResult:
         """Bring rows and columns into the order of the graph's nodes."""
-        n_features = len(self.features)
-        inverse = torch.arange(self.columns.total, device=self.column_order.device)
-        inverse[self.column_order] = torch.arange(n_features, device=self.column_order.device)
-        weights = self.local.reads.new_empty(n_features + len(self.logits), self.columns.total)
+        inverse = torch.arange(self.columns.total, device=self.device)
+        inverse[self.column_order] = torch.arange(len(self.sources), device=self.device)
+        n_targets = len(self.features) + len(self.outputs)
+        weights = self.local.reads.new_empty(n_targets, self.columns.total)
         while self.blocks:
             block = self.blocks.pop()
-            weights[block.targets] = block.weights[:, inverse]
-        constant = torch.cat([self.local.clt.b_enc[self.features.layer, self.features.feature], self.logits.constant])
-        value = torch.cat([self.features.pre_activation, self.logits.value])
-        return SweepResult(weights, constant, value, self.columns)
+            weights.index_copy_(0, block.targets, block.weights.index_select(1, inverse))
+        own = [
+            weights.new_tensor([getattr(node, name) for node in self.outputs.nodes]) for name in ("constant", "value")
+        ]
+        constant = torch.cat([self.local.clt.b_enc[self.features.layer, self.features.feature], own[0]])
+        value = torch.cat([self.features.pre_activation, own[1]])
+        return SweepResult(weights, constant, value, self.columns, self.operations)
+
+    # --- reading sources off ------------------------------------------------------------------------------------------
 
     def _read_layer(self, layer: int) -> None:
         """Read off what every source that writes at a layer does to the targets met so far."""
-        for written in written_at(self.local, self.features, self.column_order, self.columns, layer):
+        for written in written_at(self.local, self.sources, self.column_order, self.columns, layer):
             position = written.position
             for block in self.blocks:
-                if block.position < position or not block.active:
+                if block.n_positions <= position or not block.active:
                     continue
                 rows, weights = block.gradient[: block.active, position], block.weights[: block.active]
                 if len(written.features):
                     weights[:, written.feature_columns].addmm_(rows, written.features.T)
                 weights[:, written.other_columns] = rows @ written.others.T
+                self.operations += 2 * rows.numel() * (len(written.features) + len(written.others))
+
+    def _read_embeddings(self) -> None:
+        local = self.local
+        embedded = [(self.columns.tokens.start, local.embeddings)]
+        if local.positional is not None:
+            embedded.append((self.bias_columns[0, "pos_embed"].start, local.positional))
+        for block in self.blocks:
+            n = block.n_positions
+            for first, vectors in embedded:
+                block.weights[:, first : first + n] += torch.linalg.vecdot(block.gradient, vectors[:n])
+
+    def _read_through_first_attention(self) -> None:
+        """Read off what tokens and biases do through the first layer's attention.
+
+        Nothing but these few sources lies below it. So they are pushed up to its output instead of pulling every
+        target's gradient down.
+        """
+        local, attention = self.local, self.local.attentions[0]
+        n, firsts, values = local.n_positions, [self.columns.tokens.start], [attention.values(local.embeddings)]
+        if local.positional is not None:
+            firsts.append(self.bias_columns[0, "pos_embed"].start)
+            values.append(attention.values(local.positional))
+        for site, bias in (("b_V", attention.b_V), ("ln1", attention.norm.bias)):
+            if bias is not None:
+                firsts.append(self.bias_columns[0, site].start)
+                value = bias if site == "b_V" else torch.einsum("d,kdh->kh", bias, attention.W_V)
+                values.append(value.expand(n, *value.shape))
+        writes = attention.head_writes(torch.stack(values))
+        for query in range(n):
+            upto = query + 1
+            added = torch.einsum("hk,shkd->skd", attention.pattern[:, query, :upto], writes[:, :, :upto])
+            post = attention.post_norm
+            if post is not None:
+                added = post.centre(added) * (post.weight / post.scale[query])
+            for block in self.blocks:
+                if block.n_positions <= query or not block.active:
+                    continue
+                rows, weights = block.gradient[: block.active, query], block.weights[: block.active]
+                for first, vectors in zip(firsts, added, strict=True):
+                    weights[:, first : first + upto].addmm_(rows, vectors.T)
+                    self.operations += 2 * rows.numel() * upto
+
+    # --- appending targets --------------------------------------------------------------------------------------------
 
     def _append(self, targets: Int[Tensor, " new"], rows: Float[Tensor, "new d_model"]) -> None:
-        """Add targets of one layer; within a block they follow those of the layers above."""
-        row = torch.full((len(self.features) + len(self.logits),), -1, device=targets.device)
-        row[targets] = torch.arange(len(targets), device=targets.device)
+        """Add targets that read at one point; within a block they follow those that read above."""
+        row = torch.full((len(self.position),), -1, device=self.device)
+        row[targets] = torch.arange(len(targets), device=self.device)
         for block in self.blocks:
             origin = row[block.targets[block.active :]]
             origin = origin[origin >= 0]
-            new = slice(block.active, block.active + len(origin))
-            block.gradient[new, block.position] = rows[origin]
-            block.active = new.stop
+            new = torch.arange(block.active, block.active + len(origin), device=self.device)
+            block.gradient[new, block.own[new]] = rows[origin]
+            block.active += len(origin)
 
-    def _append_logits(self) -> None:
-        local, logits = self.local, self.logits
-        targets = torch.arange(len(self.features), len(self.features) + len(logits), device=self.column_order.device)
-        norm = local.final_norm
-        rows = torch.cat(
-            [
-                norm.pull_back(direction[None], first=int(position))
-                for direction, position in zip(logits.direction, logits.position, strict=True)
-            ]
+    def _outputs_at(self, site: str, layer: int) -> tuple[Int[Tensor, " new"], Float[Tensor, "new d_model"]]:
+        """Return the rows of the outputs that read at a point, and their directions."""
+        found = [at for at, node in enumerate(self.outputs.nodes) if node.site == site and node.layer == layer]
+        directions = [self.outputs.nodes[at].direction for at in found]
+        empty = self.local.reads.new_empty(0, self.local.reads.shape[-1])
+        return (
+            torch.tensor(found, dtype=torch.long, device=self.device) + len(self.features),
+            torch.stack(directions) if directions else empty,
         )
-        self._append(targets, rows)
+
+    def _append_final(self) -> None:
+        norm = self.local.final_norm
+        targets, directions = self._outputs_at("final", self.local.n_layers)
+        position = self.position[targets]
+        self._append(targets, norm.pull_back_at(directions, position))
         if norm.bias is not None:
-            first = self.bias_columns[local.n_layers, "ln_final"].start
-            self._set_own(targets, first + logits.position, logits.direction @ norm.bias)
+            first = self.bias_columns[self.local.n_layers, "ln_final"].start
+            self._set_own(targets, first + position, directions @ norm.bias)
+
+    def _append_stream(self, layer: int) -> None:
+        self._append(*self._outputs_at("stream", layer + 1))
 
     def _append_features(self, layer: int) -> None:
         local = self.local
         targets = (self.features.layer == layer).nonzero(as_tuple=True)[0]
+        outputs, directions = self._outputs_at("feature", layer)
+        targets = torch.cat([targets, outputs])
         if not len(targets):
             return
-        position = self.features.position[targets]
-        encoder = local.clt.W_enc[layer, self.features.feature[targets]]
+        position = self.position[targets]
+        encoder = torch.cat([local.clt.W_enc[layer, self.features.feature[self.features.layer == layer]], directions])
         norm = local.read_norms[layer]
-        rows = encoder
-        if norm is not None:
-            rows = torch.empty_like(encoder)
-            for at in set(position.tolist()):
-                here = position == at
-                pulled = norm.pull_back(encoder[here][:, None], first=at, weighted=local.reads_weighted)
-                rows[here] = pulled[:, 0]
-        self._append(targets, rows)
-        if norm is not None and norm.bias is not None and local.reads_weighted:
+        if norm is None:
+            self._append(targets, encoder)
+            return
+        self._append(targets, norm.pull_back_at(encoder, position, weighted=local.reads_weighted))
+        if norm.bias is not None and local.reads_weighted:
             first = self.bias_columns[layer, "ln2"].start
             self._set_own(targets, first + position - 1, encoder @ norm.bias)
 
@@ -214,50 +291,75 @@ class _Sweep:
         self, targets: Int[Tensor, " new"], columns: Int[Tensor, " new"], effect: Float[Tensor, " new"]
     ) -> None:
         """Set one weight a target: a bias that acts where the target itself reads."""
-        place = torch.full((len(self.features) + len(self.logits),), -1, device=targets.device)
-        place[targets] = torch.arange(len(targets), device=targets.device)
+        place = torch.full((len(self.position),), -1, device=self.device)
+        place[targets] = torch.arange(len(targets), device=self.device)
         for block in self.blocks:
             new = place[block.targets]
             here = (new >= 0).nonzero(as_tuple=True)[0]
             block.weights[here, columns[new[here]]] += effect[new[here]]
 
-    def _skip_back(
-        self, layer: int, rows: Float[Tensor, "target position d_model"], weights: Float[Tensor, "target source"]
-    ) -> Float[Tensor, "target later_position d_model"]:
+    # --- passing layers -----------------------------------------------------------------------------------------------
+
+    def _skip_back(self, layer: int, block: _Block) -> Float[Tensor, "target later_position d_model"] | None:
         """Return the gradient that the skip passes on, from position 1: the start token has none."""
-        local = self.local
-        assert local.clt.W_skip is not None
+        local, active = self.local, block.active
+        if local.clt.W_skip is None or not active or block.n_positions == 1:
+            return None
         norm = local.read_norms[layer]
-        passed = rows[:, 1:] @ local.clt.W_skip[layer]
+        passed = block.gradient[:active, 1:] @ local.clt.W_skip[layer]
+        self.operations += 2 * passed.numel() * passed.shape[-1]
         if norm is None:
             return passed
         if norm.bias is not None and local.reads_weighted:
             first = self.bias_columns[layer, "ln2"].start
-            weights[:, first : first + passed.shape[1]] += passed @ norm.bias
+            block.weights[:active, first : first + passed.shape[1]] += passed @ norm.bias
         return norm.pull_back(passed, first=1, weighted=local.reads_weighted)
 
-    def _attention_back(
-        self, layer: int, rows: Float[Tensor, "target position d_model"], weights: Float[Tensor, "target source"]
-    ) -> Float[Tensor, "target position d_model"]:
-        attention = self.local.attentions[layer]
-        gradients = attention.pull_back(rows)
-        biases = (
-            ("ln1_post", rows, None if attention.post_norm is None else attention.post_norm.bias),
-            ("b_O", gradients.output, attention.b_O),
-            ("b_V", gradients.value, attention.b_V),
-            ("ln1", gradients.normalized, attention.norm.bias),
-        )
-        for site, gradient, bias in biases:
-            if bias is not None:
-                first = self.bias_columns[layer, site].start
-                weights[:, first : first + rows.shape[1]] = gradient @ bias
-        return gradients.residual
+    def _attention_back(self, layer: int) -> None:
+        """Pass the rows of every target met so far through a layer's attention, in place."""
+        attention = self.local.attentions[layer].folded
+        for block in self.blocks:
+            n = block.n_positions
+            for rows, weights in block.chunks(block.active):
+                for site, (bias, factor) in attention.output_biases.items():
+                    first = self.bias_columns[layer, site].start
+                    weights[:, first : first + n] = rows @ bias * factor[:n]
+        if layer == 0:
+            self._read_through_first_attention()
+            return
+        for block in self.blocks:
+            n = block.n_positions
+            for rows, weights in block.chunks(block.spread):
+                self._values_back(layer, rows, weights, attention.values(rows))
+                self.operations += attention.operations(len(rows) * n, len(rows) * n, n)
+            for start in range(block.spread, block.active, max(1, _ROWS // n)):
+                span = slice(start, min(start + max(1, _ROWS // n), block.active))
+                rows, own = block.gradient[span], block.own[span]
+                values = attention.values_at(rows[torch.arange(len(own), device=self.device), own], own, n)
+                self._values_back(layer, rows, block.weights[span], values)
+                self.operations += attention.operations(len(own) * n, len(own), 1)
+            block.spread = block.active
+
+    def _values_back(
+        self,
+        layer: int,
+        rows: Float[Tensor, "target position d_model"],
+        weights: Float[Tensor, "target source"],
+        values: Float[Tensor, "target position kv_head_and_d_head"],
+    ) -> None:
+        attention, n = self.local.attentions[layer].folded, rows.shape[1]
+        for site, (bias, factor) in attention.value_biases.items():
+            first = self.bias_columns[layer, site].start
+            weights[:, first : first + n] = values @ bias * factor[:n]
+        rows.view(-1, rows.shape[-1]).addmm_(values.reshape(-1, values.shape[-1]), attention.value_map)
 
 
-def _chunks(
-    block: _Block,
-) -> list[tuple[Float[Tensor, "target position d_model"], Float[Tensor, "target source"]]]:
-    """Return a block's active rows and their weights in pieces of about ``_ROWS`` gradient rows."""
-    size = max(1, _ROWS // (block.position + 1))
-    spans = [slice(start, min(start + size, block.active)) for start in range(0, block.active, size)]
-    return [(block.gradient[span], block.weights[span]) for span in spans]
+def _spans(counts: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield ranges of adjacent positions, from the first to the last, with about ``_TARGETS`` targets or more each."""
+    low = total = 0
+    last = max(position for position, count in enumerate(counts) if count)
+    for position, count in enumerate(counts[: last + 1]):
+        total += count
+        if total >= _TARGETS or position == last:
+            yield low, position + 1
+            low, total = position + 1, 0
