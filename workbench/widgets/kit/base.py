@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,10 +22,36 @@ def bundle_text(file: str) -> str:
     return (STATIC / file).read_text(encoding="utf-8")
 
 
+class StateLock:
+    """A lock that its holder may take again, and that knows whether the present thread holds it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._holders: list[int] = []
+
+    @property
+    def is_mine(self) -> bool:
+        return threading.get_ident() in self._holders
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._holders.append(threading.get_ident())
+
+    def __exit__(self, *exception: object) -> None:
+        self._holders.pop()
+        self._lock.release()
+
+
 class Widget(anywidget.AnyWidget):
     """A widget whose JavaScript is ``static/{bundle}.js`` and whose requests are answered by :meth:`methods`.
 
     Subclasses name their bundle: ``class TokenStrip(Widget, bundle="token-strip")``.
+
+    Attributes:
+        state_lock: held while JavaScript's changes are applied. Messages may arrive on a thread of their own (a
+            subshell of the kernel), and until traitlets has applied one it holds back the notifications of every
+            trait: of a trait that another thread sets at that moment, the notification can be lost. So other
+            threads set traits with :meth:`publish`.
     """
 
     bundle: ClassVar[str]
@@ -37,6 +64,7 @@ class Widget(anywidget.AnyWidget):
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **traits: Any) -> None:
+        self.state_lock = StateLock()
         super().__init__(**traits)
         self._answers = Answers(self.methods(), self._send_reply, name=type(self).__name__)
         self.on_msg(lambda widget, message, buffers: self._answers.receive(message))
@@ -44,6 +72,23 @@ class Widget(anywidget.AnyWidget):
     def methods(self) -> Mapping[str, Method]:
         """Return what JavaScript may ask: method name → function of the request's params."""
         return {}
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take what JavaScript set."""
+        with self.state_lock:
+            super().set_state(sync_data)
+
+    def publish(self, **traits: Any) -> None:
+        """Set traits, one after the other, from any thread; what an observer raises comes after the last one."""
+        raised: list[Exception] = []
+        with self.state_lock:
+            for name, value in traits.items():
+                try:
+                    setattr(self, name, value)
+                except Exception as error:  # noqa: BLE001
+                    raised.append(error)
+        if raised:
+            raise raised[0]
 
     def close(self) -> None:
         """Close the widget and end its threads."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Input = TypeVar("Input")
+
+_log = logging.getLogger(__name__)
 
 
 class NewestWins(Generic[Input]):
@@ -48,6 +51,11 @@ class NewestWins(Generic[Input]):
         with self._changed:
             return not self._running and not self._waiting
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether the caller is what the worker runs: waiting for the worker, it would wait for itself."""
+        return threading.current_thread() is self._thread
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing runs and nothing waits; return whether that came about in time (seconds)."""
         with self._changed:
@@ -70,6 +78,9 @@ class NewestWins(Generic[Input]):
                 self._running = True
             try:
                 self._run(item)
+            except Exception:  # noqa: BLE001
+                # A defect, or an observer's error: said, and no reason to answer nothing any more.
+                _log.exception("%s failed", self._name)
             finally:
                 with self._changed:
                     self._running = False
