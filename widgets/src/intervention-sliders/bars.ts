@@ -1,0 +1,168 @@
+/** The next token's probabilities in the clean and in the edited run. */
+
+import { fill, h } from "../kit/dom";
+import { plain } from "../kit/format";
+import { shorten, visible } from "../kit/tokens";
+import type { Bar, Result } from "./state";
+
+/** Return a probability with one decimal, so that the columns line up. */
+export function share(value: number): string {
+  const size = value * 100;
+  if (size !== 0 && size < 0.1) return "<0.1 %";
+  return `${size.toFixed(1)} %`;
+}
+
+/** Return a change of a probability in percentage points, with its sign. */
+export function points(change: number): string {
+  const text = Math.abs(change * 100).toFixed(1);
+  if (text === "0.0") return "0.0";
+  return `${change < 0 ? "−" : "+"}${text}`;
+}
+
+/** Return the probability at the right end of the bars: the next round number, so that it seldom changes. */
+export function fullScale(bars: Bar[]): number {
+  const largest = Math.max(0, ...bars.flatMap((bar) => [bar.before, bar.after]));
+  return [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1].find((round) => largest <= round) ?? 1;
+}
+
+/** Return the token that is most probable by one of the two columns. */
+export function top(bars: Bar[], column: "before" | "after"): Bar | undefined {
+  return bars.reduce<Bar | undefined>((best, bar) => (best && best[column] >= bar[column] ? best : bar), undefined);
+}
+
+/** Return the probability of all tokens that are not shown, before and after. */
+export function rest(bars: Bar[]): { before: number; after: number } {
+  const left = (column: "before" | "after") => Math.max(0, 1 - bars.reduce((sum, bar) => sum + bar[column], 0));
+  return { before: left("before"), after: left("after") };
+}
+
+/** Return what the edits did to the first place, in words. */
+export function summary(bars: Bar[]): string {
+  const after = top(bars, "after");
+  return after ? `Most probable next token: ${visible(after.token)}, ${share(after.after)}` : "";
+}
+
+interface Cells {
+  row: HTMLElement;
+  before: HTMLElement;
+  after: HTMLElement;
+  beforeText: HTMLElement;
+  afterText: HTMLElement;
+  change: HTMLElement;
+}
+
+/** The key of the last row, which no token has. */
+const REST = -1;
+
+export class Bars {
+  readonly element: HTMLElement;
+  readonly #headline = h("p", { class: "sliders-headline" });
+  readonly #body = h("tbody");
+  readonly #axis = h("span", { class: "sliders-axis" });
+  readonly #table: HTMLElement;
+  readonly #facts = h("p", { class: "sliders-facts wb-muted" });
+  readonly #rows = new Map<number, Cells>();
+
+  constructor() {
+    this.#table = h(
+      "table",
+      { class: "sliders-bars" },
+      h("caption", { class: "wb-visually-hidden" }, "Probabilities of the next token in the clean and the edited run"),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "next token"),
+          h("th", { scope: "col", class: "sliders-span" }, this.#axis),
+          h("th", { scope: "col", class: "sliders-number" }, h("i", { class: "sliders-swatch before" }), "clean"),
+          h("th", { scope: "col", class: "sliders-number" }, h("i", { class: "sliders-swatch after" }), "edited"),
+          h("th", { scope: "col", class: "sliders-number", title: "in percentage points" }, "change"),
+        ),
+      ),
+      this.#body,
+    );
+    this.element = h("div", { class: "sliders-chart" }, this.#headline, this.#table, this.#facts);
+  }
+
+  show(result: Result): void {
+    const bars = result.tokens;
+    const scale = fullScale(bars);
+    fill(this.#axis, h("span", {}, "0"), h("span", {}, `${Math.round(scale * 100)} %`));
+    const others = { token: "", id: REST, ...rest(bars) };
+    const rows = [...bars, others].map((bar) => this.#show(bar, scale));
+    // Rows that stay in place keep their elements, so that bars grow instead of being drawn anew.
+    if (rows.length !== this.#body.children.length || rows.some((row, i) => row !== this.#body.children[i])) {
+      this.#body.replaceChildren(...rows);
+    }
+    for (const id of this.#rows.keys()) {
+      if (id !== REST && !bars.some((bar) => bar.id === id)) this.#rows.delete(id);
+    }
+    this.#tell(result);
+  }
+
+  #tell(result: Result): void {
+    const before = top(result.tokens, "before");
+    const after = top(result.tokens, "after");
+    if (before && after) {
+      const token = (bar: Bar) => h("span", { class: "wb-token" }, shorten(visible(bar.token), 24));
+      const first = before.id === after.id ? null : token(before);
+      fill(
+        this.#headline,
+        first ?? token(after),
+        ` ${share(before.before)} → `,
+        first && token(after),
+        first && " ",
+        h("strong", {}, share(after.after)),
+      );
+      this.#headline.dataset.flipped = String(before.id !== after.id);
+    }
+    const time = `${Math.round(result.seconds * 1000)} ms`;
+    const kl = result.kl === null ? "" : `KL(clean ‖ edited) ${plain(result.kl)} nats`;
+    fill(this.#facts, h("span", { "data-testid": "kl" }, kl), h("span", { "data-testid": "milliseconds" }, time));
+  }
+
+  #show(bar: Bar, scale: number): HTMLElement {
+    const cells = this.#rows.get(bar.id) ?? makeRow(bar);
+    this.#rows.set(bar.id, cells);
+    const width = (value: number) => `${Math.min(100, (100 * value) / scale)}%`;
+    const change = bar.after - bar.before;
+    cells.row.dataset.before = String(bar.before);
+    cells.row.dataset.after = String(bar.after);
+    cells.before.style.width = bar.id === REST ? "0" : width(bar.before);
+    cells.after.style.width = bar.id === REST ? "0" : width(bar.after);
+    cells.beforeText.textContent = share(bar.before);
+    cells.afterText.textContent = share(bar.after);
+    cells.change.textContent = points(change);
+    const sign = Math.abs(change) < 0.0005 ? "none" : change > 0 ? "up" : "down";
+    cells.change.dataset.change = sign;
+    return cells.row;
+  }
+}
+
+function makeRow(bar: Bar): Cells {
+  const others = bar.id === REST;
+  const before = h("div", { class: "sliders-bar before" });
+  const after = h("div", { class: "sliders-bar after" });
+  const beforeText = h("td", { class: "sliders-number wb-muted" });
+  const afterText = h("td", { class: "sliders-number" });
+  const change = h("td", { class: "sliders-number sliders-change" });
+  const text = others ? "all other tokens" : visible(bar.token);
+  const row = h(
+    "tr",
+    others
+      ? { class: "sliders-others wb-muted", "data-testid": "others" }
+      : { "data-token": bar.token, "data-token-id": bar.id },
+    h(
+      "th",
+      { scope: "row", class: "sliders-token", title: others ? undefined : `${text} (token ${bar.id})` },
+      h("span", { class: others ? "" : "wb-token" }, shorten(text, 24)),
+    ),
+    h("td", { class: "sliders-span" }, h("div", { class: "sliders-pair" }, before, after)),
+    beforeText,
+    afterText,
+    change,
+  );
+  return { row, before, after, beforeText, afterText, change };
+}

@@ -1,0 +1,205 @@
+/** The InterventionSliders widget: factors of feature activations, and what the model's next token makes of them. */
+
+import type { AnyModel, RenderProps } from "@anywidget/types";
+import { fill, h, uid } from "../kit/dom";
+import { count } from "../kit/format";
+import { connection, watchConnection } from "../kit/kernel";
+import { claimKeys } from "../kit/keyboard";
+import { Notice } from "../kit/notice";
+import { watchTheme } from "../kit/theme";
+import { Bars, summary } from "./bars";
+import { Header } from "./header";
+import { Row } from "./row";
+import { ABLATED, CLEAN, editedCount, type Mode, phase, type Result, type State, same, type Values } from "./state";
+
+/** Milliseconds without an answer after which the widget says what it waits for. */
+const SLOW = 1000;
+/** Milliseconds of rest after which a screen reader is told of the result: not at every step of a drag. */
+const REST = 600;
+
+const OFFLINE = {
+  gone: "The kernel is gone. To move the sliders, run this cell again.",
+  page: "This is a saved page. To move the sliders, open the notebook.",
+};
+
+class Sliders {
+  readonly #model: AnyModel<State>;
+  readonly #el: HTMLElement;
+  readonly #root: HTMLElement;
+  readonly #header: Header;
+  readonly #rows = new Map<string, Row>();
+  readonly #bars = new Bars();
+  readonly #notice = new Notice();
+  readonly #status = h("span", { class: "sliders-status wb-muted", role: "status", "data-testid": "status" });
+  readonly #empty = h("p", { class: "sliders-empty wb-muted" });
+  readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", "data-testid": "live" });
+  readonly #cleanups: (() => void)[] = [];
+  #slow = false;
+  #slowTimer: ReturnType<typeof setTimeout> | undefined;
+  #liveTimer: ReturnType<typeof setTimeout> | undefined;
+  #said = "";
+  #scheduled = false;
+  #closed = false;
+
+  constructor(model: AnyModel<State>, el: HTMLElement) {
+    this.#model = model;
+    this.#el = el;
+    this.#header = new Header(model.get("prompt"), {
+      mode: (mode) => this.#set({ mode }),
+      reset: () => this.#set({ values: Object.fromEntries(model.get("nodes").map((node) => [node.id, CLEAN])) }),
+    });
+    const stops = uid("stops");
+    for (const node of model.get("nodes")) {
+      this.#rows.set(node.id, new Row(node, stops, (factor) => this.#move(node.id, factor)));
+    }
+    const nodes = count(this.#rows.size, "feature");
+    this.#root = h(
+      "section",
+      { class: "wb sliders", "aria-label": "Intervention sliders", "data-testid": "intervention-sliders" },
+      this.#header.element,
+      h(
+        "div",
+        { class: "sliders-columns" },
+        h(
+          "div",
+          { class: "sliders-left" },
+          h("h3", {}, "Features", h("span", { class: "wb-muted" }, ` ${nodes}, factor of the clean activation`)),
+          h(
+            "datalist",
+            { id: stops },
+            h("option", { value: ABLATED, label: "ablate" }),
+            h("option", { value: CLEAN, label: "clean" }),
+          ),
+          h("ul", { class: "sliders-rows" }, ...[...this.#rows.values()].map((row) => row.element)),
+        ),
+        h(
+          "div",
+          { class: "sliders-right" },
+          h("h3", {}, "Next token", this.#status),
+          this.#notice.element,
+          this.#empty,
+          this.#bars.element,
+          this.#live,
+        ),
+      ),
+    );
+  }
+
+  show(): () => void {
+    this.#el.replaceChildren(this.#root);
+    for (const name of ["values", "mode", "result", "answered", "error", "running"]) {
+      const changed = () => this.#changed(name);
+      this.#model.on(`change:${name}`, changed);
+      this.#cleanups.push(() => this.#model.off(`change:${name}`, changed));
+    }
+    this.#cleanups.push(
+      claimKeys(this.#root),
+      watchTheme(this.#root, () => {}),
+      watchConnection(this.#el, () => this.#draw()),
+    );
+    this.#draw();
+    return () => {
+      this.#closed = true;
+      clearTimeout(this.#slowTimer);
+      clearTimeout(this.#liveTimer);
+      for (const end of this.#cleanups) end();
+    };
+  }
+
+  #move(id: string, factor: number): void {
+    this.#set({ values: { ...this.#model.get("values"), [id]: factor } });
+  }
+
+  #set(change: { values?: Values; mode?: Mode }): void {
+    if (change.values) this.#model.set("values", change.values);
+    if (change.mode) this.#model.set("mode", change.mode);
+    this.#model.save_changes();
+  }
+
+  #changed(name: string): void {
+    // An answer, even to older values, shows that the kernel is at work: only then does the wait begin anew.
+    if (name === "answered") this.#stopWaiting();
+    if (name === "values" || name === "mode") this.#drawControls();
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // Python sets several traits one after the other; what is drawn between them would contradict itself.
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      if (!this.#closed) this.#draw();
+    });
+  }
+
+  #draw(): void {
+    this.#drawControls();
+    const result = this.#model.get("result");
+    const shown = "tokens" in result;
+    const online = connection(this.#el);
+    const error = this.#model.get("error");
+    const settled = same(this.#model.get("answered"), {
+      values: this.#model.get("values"),
+      mode: this.#model.get("mode"),
+    });
+    if (settled || online !== "live") this.#stopWaiting();
+    else this.#wait();
+    const now = phase({ live: online === "live", settled, slow: this.#slow, error });
+
+    this.#root.dataset.phase = now;
+    this.#bars.element.hidden = !shown;
+    if (shown) this.#bars.show(result as Result);
+    this.#empty.hidden = shown || now === "failed";
+    fill(this.#empty, now === "offline" ? "No result was saved." : "The model runs for the first time …");
+    fill(this.#status, now === "slow" ? this.#waitingFor() : "");
+    this.#notify(now === "offline" ? OFFLINE[online as keyof typeof OFFLINE] : "", now === "failed" ? error : "");
+    if (shown && now === "ready") this.#tellSoon(summary((result as Result).tokens));
+  }
+
+  #drawControls(): void {
+    const values = this.#model.get("values");
+    const disabled = connection(this.#el) !== "live";
+    for (const [id, row] of this.#rows) {
+      row.show(values[id] ?? CLEAN);
+      row.disabled = disabled;
+    }
+    this.#header.show(this.#model.get("mode"), editedCount(values), disabled);
+  }
+
+  #waitingFor(): string {
+    return this.#model.get("running") ? "The model is still running …" : "Waiting for the kernel …";
+  }
+
+  /** Show one of the two in the notice, and only when it changes: a dismissed one stays dismissed. */
+  #notify(told: string, error: string): void {
+    const key = `${told}|${error}`;
+    if (this.#said === key) return;
+    this.#said = key;
+    if (error !== "") this.#notice.error(error);
+    else if (told !== "") this.#notice.tell(told);
+    else this.#notice.clear();
+  }
+
+  #wait(): void {
+    this.#slowTimer ??= setTimeout(() => {
+      this.#slow = true;
+      this.#draw();
+    }, SLOW);
+  }
+
+  #stopWaiting(): void {
+    clearTimeout(this.#slowTimer);
+    this.#slowTimer = undefined;
+    this.#slow = false;
+  }
+
+  #tellSoon(text: string): void {
+    clearTimeout(this.#liveTimer);
+    this.#liveTimer = setTimeout(() => {
+      if (this.#live.textContent !== text) this.#live.textContent = text;
+    }, REST);
+  }
+}
+
+export default {
+  render({ model, el }: RenderProps<State>): () => void {
+    return new Sliders(model, el).show();
+  },
+};
