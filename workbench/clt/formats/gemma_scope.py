@@ -85,8 +85,9 @@ def load(folder: Path | str) -> CLT:
                 clt.W_skip[layer] = file.read(_SKIP, (d_model, d_model)).T
             if parts.cross_layer:
                 _check_causal(file, layer, (n_features, n_layers, d_model))
-                index = (slice(None), slice(layer, None))
-                decoders.append(file.read("w_dec", (n_features, n_layers, d_model), index))
+                written = file.read("w_dec", (n_features, n_layers, d_model), (slice(None), slice(layer, None)))
+                # A slice is a view of the file, which would stay mapped as a whole.
+                decoders.append(written.contiguous())
             else:
                 decoders.append(file.read("w_dec", (n_features, d_model))[:, None])
     return replace(clt, W_dec=tuple(decoders))
