@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
 
 from workbench.attribution.graph import KINDS, Graph
+from workbench.attribution.path_search import Search, Wanted
 from workbench.errors import ConfigError
 
 Sign = Literal["+", "-"]
-_SIGNS: dict[Sign | None, tuple[int, ...]] = {None: (0, 1), "+": (0,), "-": (1,)}
+_SIGNS: dict[Sign | None, int | None] = {None: None, "+": 0, "-": 1}
 
 
 def strongest_paths(
@@ -70,12 +69,12 @@ def strongest_paths(
         starts = np.flatnonzero(graph.nodes["kind"].isin(kinds).to_numpy())
     else:
         starts = _rows(graph, source)
-    search = _Search(_Edges.of(graph), starts, ends)
-    search.prepare(len(graph.nodes) if max_length is None else max_length)
+    wanted = Wanted(k, min_length, len(graph.nodes) if max_length is None else max_length, _SIGNS[sign])
+    search = Search(graph, starts, ends, wanted)
     ids = graph.nodes["node_id"].to_numpy()
     rows = [
         {"path": [str(ids[node]) for node in found.nodes()], "share": found.share, "length": found.length}
-        for found in search.best_first(k, min_length, _SIGNS[sign])
+        for found in search.best_first()
     ]
     return pd.DataFrame(rows, columns=["path", "share", "length"])
 
@@ -97,147 +96,6 @@ def _targets(graph: Graph, target: str | Iterable[str] | None) -> np.ndarray:
             "so no path ends there: choose a target of one of these kinds."
         )
     return ends
-
-
-@dataclass(frozen=True)
-class _Edges:
-    """The edges between rows of ``nodes``, sorted by source; ``first[s]`` is the first one of source s."""
-
-    target: np.ndarray
-    share: np.ndarray
-    first: np.ndarray
-
-    @classmethod
-    def of(cls, graph: Graph) -> _Edges:
-        target, source = graph.weights.nonzero(as_tuple=True)
-        share = graph.weights[target, source].double() / graph.incoming[target].double().clamp_min(1e-10)
-        by_source = source.argsort(stable=True)
-        first = np.zeros(len(graph.nodes) + 1, dtype=np.int64)
-        first[graph.source_index + 1] = torch.bincount(source, minlength=graph.weights.shape[1]).numpy()
-        return cls(graph.target_index[target[by_source].numpy()], share[by_source].numpy(), first.cumsum())
-
-
-class _Path(NamedTuple):
-    """A path from its first node to ``node``; linked backwards, so that paths share what they have in common."""
-
-    node: int
-    share: float
-    length: int
-    before: _Path | None
-
-    def nodes(self) -> list[int]:
-        nodes, at = [], self
-        while True:
-            nodes.append(at.node)
-            if at.before is None:
-                return nodes[::-1]
-            at = at.before
-
-
-class _State(NamedTuple):
-    """A node from which a path must still go ``left`` edges with shares of a given sign (0 for +, 1 for −)."""
-
-    node: int
-    left: int
-    sign: int
-
-
-@dataclass
-class _Search:
-    """Exact best-first search: what a state can still gain at best is known, so nothing is popped in vain.
-
-    Attributes:
-        gain: by number of edges left: the largest |product of shares| from each node to an end, by sign.
-    """
-
-    edges: _Edges
-    starts: np.ndarray
-    ends: np.ndarray
-    gain: list[np.ndarray] = field(default_factory=list)
-    _next: dict[_State, list[tuple[float, _State]]] = field(default_factory=dict)
-
-    def prepare(self, max_length: int) -> None:
-        """Compute the gains, one pass over all edges for each length."""
-        target, share, first = self.edges.target, self.edges.share, self.edges.first
-        n_nodes = len(first) - 1
-        arrived = np.zeros((2, n_nodes))
-        arrived[0, self.ends] = 1.0
-        self.gain = [arrived]
-        has_edges = np.flatnonzero(np.diff(first))
-        magnitude, negative = np.abs(share), (share < 0).astype(np.int64)
-        # A path cannot be longer than the graph is deep: from some length on, all gains are zero.
-        while has_edges.size and len(self.gain) <= max_length and self.gain[-1].any():
-            longer = np.zeros((2, n_nodes))
-            for sign in (0, 1):
-                through = magnitude * self.gain[-1][sign ^ negative, target]
-                longer[sign, has_edges] = np.maximum.reduceat(through, first[has_edges])
-            self.gain.append(longer)
-
-    def best_first(self, k: int, min_length: int, signs: tuple[int, ...]) -> Iterator[_Path]:
-        """Yield the k best paths of at least ``min_length`` edges, the best first."""
-        begin = self._beginnings(k, min_length, signs)
-        # An entry stands for a choice among ranked ones; the next choice enters when this one is taken. The order of
-        # entry breaks ties, so that the same graph always gives the same paths.
-        entries: list[tuple[float, int, _Path | None, list[tuple[float, _State]], int]] = []
-        entered = 0
-
-        def enter(before: _Path | None, choices: list[tuple[float, _State]], rank: int) -> None:
-            nonlocal entered
-            if rank < len(choices):
-                product = 1.0 if before is None else abs(before.share)
-                heapq.heappush(entries, (-product * choices[rank][0], entered, before, choices, rank))
-                entered += 1
-
-        enter(None, begin, 0)
-        n_found = 0
-        while entries and n_found < k:
-            _, _, before, choices, rank = heapq.heappop(entries)
-            enter(before, choices, rank + 1)
-            state = choices[rank][1]
-            path = self._extended(before, state.node)
-            if state.left == 0:
-                n_found += 1
-                yield path
-            else:
-                enter(path, self._choices(state, k), 0)
-
-    def _beginnings(self, k: int, min_length: int, signs: tuple[int, ...]) -> list[tuple[float, _State]]:
-        """Return the k best states to begin in; of equally good ones those of the first nodes."""
-        lengths = range(min_length, len(self.gain))
-        if not lengths or not len(self.starts):
-            return []
-        gain = np.stack([self.gain[left][np.ix_(list(signs), self.starts)] for left in lengths])
-        flat = gain.ravel()
-        limit = max(np.partition(flat, -k)[-k] if len(flat) > k else 0.0, np.finfo(np.float64).tiny)
-        left, sign, start = np.unravel_index(np.flatnonzero(flat >= limit), gain.shape)
-        node, value = self.starts[start], gain[left, sign, start]
-        ranked = np.lexsort((sign, left, node, -value))[:k]
-        return [
-            (float(value[at]), _State(int(node[at]), lengths[int(left[at])], signs[int(sign[at])])) for at in ranked
-        ]
-
-    def _extended(self, before: _Path | None, node: int) -> _Path:
-        if before is None:
-            return _Path(node, 1.0, 0, None)
-        own = slice(self.edges.first[before.node], self.edges.first[before.node + 1])
-        edge = own.start + int(np.flatnonzero(self.edges.target[own] == node)[0])
-        return _Path(node, before.share * float(self.edges.share[edge]), before.length + 1, before)
-
-    def _choices(self, state: _State, k: int) -> list[tuple[float, _State]]:
-        """Return the k best next states: more can never be among the k best paths."""
-        if state not in self._next:
-            own = slice(self.edges.first[state.node], self.edges.first[state.node + 1])
-            share, target = self.edges.share[own], self.edges.target[own]
-            sign = state.sign ^ (share < 0)
-            through = np.abs(share) * self.gain[state.left - 1][sign, target]
-            top = np.argpartition(-through, k)[:k] if len(through) > k else np.arange(len(through))
-            ranked = top[np.lexsort((target[top], -through[top]))]
-            self._next[state] = [
-                (float(through[at]), _State(int(target[at]), state.left - 1, int(sign[at])))
-                for at in ranked
-                if through[at] > 0
-            ]
-        return self._next[state]
 
 
 def path_lengths(graph: Graph) -> pd.DataFrame:
