@@ -41,7 +41,7 @@ def read_config(folder: Path | str) -> CLTConfig:
 
     Raises:
         FormatError: a file is missing or damaged, or a layer does not fit the others.
-        CLTError: the activation is neither ReLU nor JumpReLU.
+        CLTError: the activation is neither ReLU nor JumpReLU, or a hook's name is ambiguous.
     """
     folder = Path(folder)
     description = _description(folder / CONFIG)
@@ -64,8 +64,8 @@ def read_config(folder: Path | str) -> CLTConfig:
         n_features=n_features,
         window=len(paths) if is_clt else 1,
         skip=skip,
-        read_hook=template(description["feature_input_hook"]),
-        write_hook=template(description["feature_output_hook"]),
+        read_hook=template(description["feature_input_hook"], folder / CONFIG),
+        write_hook=template(description["feature_output_hook"], folder / CONFIG),
     )
 
 
@@ -74,7 +74,7 @@ def load(folder: Path | str) -> CLT:
 
     Raises:
         FormatError: a file is missing or damaged, layers are missing, or a tensor has the wrong shape.
-        CLTError: the activation is neither ReLU nor JumpReLU.
+        CLTError: the activation is neither ReLU nor JumpReLU, or a hook's name is ambiguous.
         ResourceError: memory will not hold the weights.
     """
     folder = Path(folder)

@@ -22,22 +22,35 @@ _SITES = {
 _BY_SITE = {"mlp.hook_in": "pre_feedforward_layernorm.output", "hook_mlp_out": "post_feedforward_layernorm.output"}
 
 
-# In TransformerLens `hook_mlp_in` is a copy of what stands before the norm, made on demand only.
-_COPIES = {"hook_mlp_in": "hook_resid_mid"}
+def template(hook: str, path: Path) -> str:
+    """Return a hook of a block, with or without the block's name, as a template over the layer.
 
+    Args:
+        path: the file that names it.
 
-def template(hook: str) -> str:
-    """Return a hook of a block, with or without the block's name, as a template over the layer."""
+    Raises:
+        CLTError: the name is used for two different points.
+    """
     if "{layer}" in hook and not hook.startswith(BLOCK):
         return hook
     site = hook.removeprefix(BLOCK)
-    return BLOCK + _COPIES.get(site, site)
+    if site == "hook_mlp_in":
+        # TransformerLens means the norm's input; SAELens' own loaders and converters of trained MLP inputs its output.
+        raise CLTError(
+            f"{path} names the hook 'hook_mlp_in', by which some mean the input of the norm before the MLP and some "
+            "its output: write 'hook_resid_mid' or 'mlp.hook_in' there instead."
+        )
+    return BLOCK + site
 
 
-def split(hook: str) -> tuple[int, str] | None:
-    """Return the layer and the template of a TransformerLens hook; None when it is of no block."""
+def split(hook: str, path: Path) -> tuple[int, str] | None:
+    """Return the layer and the template of a TransformerLens hook; None when it is of no block.
+
+    Raises:
+        CLTError: the name is used for two different points.
+    """
     found = _TRANSFORMER_LENS.fullmatch(hook)
-    return None if found is None else (int(found[1]), template(found[2]))
+    return None if found is None else (int(found[1]), template(found[2], path))
 
 
 def split_hugging_face(point: str) -> tuple[int | None, str] | None:

@@ -110,7 +110,7 @@ def save(clt: CLT, folder: Path | str) -> None:
     if bool((clt.threshold < 0).any()):
         raise CLTError("SAELens' format has no thresholds below zero: its features are never negative.")
     for hook in (config.read_hook, config.write_hook):
-        if split(hook.format(layer=0)) is None:
+        if split(hook.format(layer=0), folder) is None:
             raise CLTError(f"SAELens' format cannot express the hook {hook!r}: it knows hooks of a block.")
     for layer in range(config.n_layers):
         tensors = {
@@ -236,13 +236,12 @@ def _refuse_what_cannot_be_held(fields: dict[str, Any], path: Path) -> None:
 
 
 def _hook(fields: dict[str, Any], key: str, path: Path) -> tuple[int, str]:
-    # SAELens calls the output of a norm before the MLP `hook_mlp_in`, which in TransformerLens is the norm's input;
-    # where it has kept Hugging Face's name of the module too, that one is exact.
+    # Where SAELens has kept Hugging Face's name of the module, that is the exact one.
     exact = split_hugging_face(str(fields.get(f"hf_{key}")))
     if exact is not None and exact[0] is not None:
         return exact[0], exact[1]
     hook = fields.get(key)
-    found = split(hook) if isinstance(hook, str) else None
+    found = split(hook, path) if isinstance(hook, str) else None
     if found is None:
         raise FormatError(f"{path} names no hook of a block as {key!r} (found {hook!r}): add it to the metadata.")
     return found

@@ -300,14 +300,12 @@ def test_a_config_of_files_elsewhere_is_refused(tmp_path: Path) -> None:
         load_clt(tmp_path)
 
 
-def test_a_copy_of_the_residual_stream_is_read_where_it_was_copied(tmp_path: Path) -> None:
+def test_a_hook_that_is_used_for_two_points_is_refused(tmp_path: Path) -> None:
     foreign_layers(tmp_path)
     write_config(tmp_path, feature_input_hook="hook_mlp_in", feature_output_hook="blocks.{layer}.hook_mlp_out")
 
-    config = load_clt(tmp_path).config
-
-    assert config.read_hook == "blocks.{layer}.hook_resid_mid"
-    assert config.write_hook == "blocks.{layer}.hook_mlp_out"
+    with pytest.raises(CLTError, match=r"config.yaml names the hook 'hook_mlp_in', by which some .*: write"):
+        load_clt(tmp_path)
 
 
 def test_a_truncated_layer_is_an_error(tmp_path: Path) -> None:

@@ -120,6 +120,22 @@ def test_a_foreign_folder_means_what_it_says(tmp_path: Path, architecture: str, 
         torch.testing.assert_close(clt.reconstruct(x)[i], out)
 
 
+@pytest.mark.parametrize(
+    "architecture", ["transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"]
+)
+def test_what_saelens_itself_wrote_computes_what_saelens_computed(architecture: str) -> None:
+    folder = Path(__file__).parent / "saelens_6_54" / architecture
+
+    clt = load_clt(folder)
+
+    expected = read_safetensors(folder / "expected.safetensors")
+    x = expected["x"]
+    torch.testing.assert_close(torch.stack(clt.encode_all(x)), expected["features"])
+    torch.testing.assert_close(clt.reconstruct(x), expected["outputs"])
+    assert (expected["features"] > 0).any()
+    assert (clt.config.model, clt.config.skip) == ("tiny", "skip" in architecture)
+
+
 def test_older_files_have_their_hooks_beside_the_other_fields(tmp_path: Path) -> None:
     foreign_layer(tmp_path / "layer_0", 0, "transcoder")
     path = tmp_path / "layer_0" / "cfg.json"
@@ -141,6 +157,10 @@ def test_hugging_faces_name_of_the_module_is_the_exact_one(tmp_path: Path) -> No
 
     assert config.read_hook == "blocks.{layer}.mlp.hook_in"
     assert config.write_hook == "blocks.{layer}.hook_mlp_out"
+    del names["hf_hook_name"]
+    foreign_layer(tmp_path / "other" / "layer_0", 0, "jumprelu_skip_transcoder", metadata=names)
+    with pytest.raises(CLTError, match=r"cfg.json names the hook 'hook_mlp_in', by which some"):
+        load_clt(tmp_path / "other")
 
 
 def test_scaling_factors_of_one_are_no_obstacle(tmp_path: Path) -> None:
