@@ -1,8 +1,20 @@
 /** Nodes in words. */
 
 import { percent, plain } from "../kit/format";
-import { visible } from "../kit/tokens";
+import { visible as makeVisible } from "../kit/tokens";
 import { BIAS, ERROR, type Facts, FEATURE, type Info, KINDS, LOGIT, TOKEN } from "./data";
+
+const written = new Map<string, string>();
+
+/** Like the kit's `visible`, remembered: a list shows the same few tokens hundreds of times. */
+export function visible(text: string): string {
+  let shown = written.get(text);
+  if (shown === undefined) {
+    shown = makeVisible(text);
+    written.set(text, shown);
+  }
+  return shown;
+}
 
 /** Return what a node is: "Feature 311", "Bias b_dec". */
 export function kindOf(facts: Facts): string {

@@ -3,12 +3,11 @@
 import { fill, h } from "../kit/dom";
 import { count, percent, plain, signed } from "../kit/format";
 import { Notice } from "../kit/notice";
-import { visible } from "../kit/tokens";
 import { type Facts, FEATURE, LOGIT, TOKEN } from "./data";
-import { kindOf, layerOf, meaningOf, nameOf, numbersOf, tokenAt } from "./describe";
+import { kindOf, layerOf, meaningOf, nameOf, numbersOf, tokenAt, visible } from "./describe";
 import { localEnd, mostInfluential } from "./ends";
 import { glyph, pinIcon } from "./glyph";
-import { nodeRow, type RowActions } from "./rows";
+import { nodeRow, type RowActions, type RowOptions } from "./rows";
 import type { End, Known, State } from "./state";
 
 const n = (value: number) => value.toLocaleString("en");
@@ -19,6 +18,7 @@ export class Details {
   readonly #actions: RowActions;
   readonly #drawn: () => Uint8Array;
   readonly #notice = new Notice();
+  #resting: ReturnType<typeof setTimeout> | undefined;
 
   /** @param drawn tells which nodes the graph draws at present. */
   constructor(state: State, actions: RowActions, drawn: () => Uint8Array) {
@@ -27,7 +27,12 @@ export class Details {
     this.#drawn = drawn;
   }
 
+  dispose(): void {
+    clearTimeout(this.#resting);
+  }
+
   update(): void {
+    clearTimeout(this.#resting);
     const id = this.#state.current;
     const lists = this.element.querySelectorAll(".wb-explorer-list");
     const kept = this.element.dataset.node === (id ?? "") ? [...lists].map((list) => list.scrollTop) : [];
@@ -36,15 +41,18 @@ export class Details {
     else this.#showNode(id);
     this.element.dataset.node = id ?? "";
     this.element.querySelectorAll(".wb-explorer-list").forEach((list, at) => {
-      list.scrollTop = kept[at] ?? 0;
+      // Setting it, even to nothing, costs a layout of all rows.
+      if (kept[at]) list.scrollTop = kept[at];
     });
     if (focused) this.element.querySelector<HTMLElement>(focused)?.focus();
   }
 
   /** Other nodes are drawn: nothing is asked or built anew for the node that is shown. */
   markDrawn(): void {
+    clearTimeout(this.#resting);
     if (this.#state.current === null) {
-      this.update();
+      // The overview lists what is drawn; while the slider moves it would be built anew for every step.
+      this.#resting = setTimeout(() => this.update(), 120);
       return;
     }
     const drawn = this.#drawn();
@@ -106,7 +114,11 @@ export class Details {
             null,
             best.map((node) => {
               const value = graph.influence[node]!;
-              return { id: graph.ids[node]!, value: plain(value), bar: { size: value / most, colour: "feature" } };
+              return {
+                id: graph.ids[node]!,
+                value: plain(value),
+                bar: { size: value / most, colour: "feature" as const },
+              };
             }),
             "influential",
           )
@@ -155,7 +167,7 @@ export class Details {
     const ownName = facts.kind === TOKEN || facts.kind === LOGIT;
     const label = h("input", {
       type: "text",
-      class: "wb-explorer-label",
+      class: `wb-explorer-label${ownName ? " wb-explorer-own-name" : ""}`,
       dir: "auto",
       value: visible(facts.label) === "∅" ? "" : facts.label,
       placeholder: ownName ? visible(facts.token) : facts.kind === FEATURE ? "Name this feature" : kindOf(facts),
@@ -236,11 +248,11 @@ export class Details {
             ? "Logits feed nothing: they are what is explained."
             : "No edge of the graph begins here.",
       };
-      const whole = known.kind === "whole" || facts.kind === LOGIT;
+      const whole = known.kind === "whole" || known.kind === "complete" || facts.kind === LOGIT;
       const text = whole || title === "Incoming" ? reasons[title]! : "None of the edges at hand begins here.";
       return h(
         "section",
-        { class: "wb-explorer-end" },
+        { class: "wb-explorer-end wb-explorer-empty" },
         h("h4", {}, title),
         h("p", { class: "wb-explorer-hint" }, text),
       );
@@ -257,24 +269,28 @@ export class Details {
     });
     const some =
       end.ids.length < end.total ? `${n(end.ids.length)} of ${count(end.total, "edge")}` : count(end.total, "edge");
-    const sums = title === "Incoming" ? `${some} · +${percent(end.positive)} ${percent(end.negative)}` : some;
-    return this.#section(title, sums, rows, title.toLowerCase());
+    const sums = [
+      some,
+      title === "Incoming" && end.positive > 0 && `+${percent(end.positive)}`,
+      title === "Incoming" && end.negative < 0 && percent(end.negative),
+    ].filter(Boolean);
+    return this.#section(title, sums.join(" · "), rows, title.toLowerCase());
   }
 
   #section(
     title: string,
     note: string | null,
-    rows: { id: string; value: string; bar: { size: number; colour: "positive" | "negative" | "feature" } }[],
+    rows: ({ id: string } & Omit<RowOptions, "drawn">)[],
     testid: string,
   ): HTMLElement {
     const { graph } = this.#state;
     const drawn = this.#drawn();
-    const items = rows.flatMap(({ id, value, bar }) => {
+    const items = rows.flatMap(({ id, ...options }) => {
       const facts = this.#state.facts(id);
       const node = graph.index.get(id);
       if (!facts) return [];
       return [
-        nodeRow(facts, graph.info, { value, bar, drawn: node !== undefined && drawn[node] === 1 }, this.#actions),
+        nodeRow(facts, graph.info, { ...options, drawn: node !== undefined && drawn[node] === 1 }, this.#actions),
       ];
     });
     const explained =

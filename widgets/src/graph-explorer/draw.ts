@@ -44,7 +44,6 @@ export function drawEdges(
   style: { alpha: (strength: number) => number; width: (strength: number) => number },
 ): void {
   const sorted = levels(graph.edges.share, edges);
-  context.lineCap = "round";
   for (let level = 0; level < LEVELS; level += 1) {
     const middle = (level + 0.5) / LEVELS;
     context.globalAlpha = style.alpha(middle);
@@ -167,7 +166,8 @@ export function drawFrame(context: Context, layout: Layout, tokens: string[], lo
       context.translate(centre + 3, layout.textTop + 5);
       context.rotate(SLANT);
       context.textAlign = "right";
-      context.fillText(isolate(cut(context, text, 88)), 0, 0);
+      // Not beyond the canvas' left edge.
+      context.fillText(isolate(cut(context, text, Math.min(88, (centre - 6) / Math.cos(SLANT)))), 0, 0);
       context.restore();
     } else {
       context.textAlign = "center";
@@ -180,23 +180,19 @@ export function drawFrame(context: Context, layout: Layout, tokens: string[], lo
 export function drawAxis(context: Context, layout: Layout, look: Look): void {
   context.fillStyle = look.colours.background;
   context.globalAlpha = 0.92;
-  context.fillRect(0, 0, AXIS - 4, layout.height);
+  context.fillRect(0, 0, AXIS - 4, layout.textTop);
   context.globalAlpha = 1;
   context.font = look.small;
   context.textAlign = "right";
   context.textBaseline = "middle";
-  let free = Number.NEGATIVE_INFINITY;
-  const rows = [...layout.rows].reverse();
-  // From the bottom, so that the busy early layers keep their numbers; where rows are low, some go without.
-  for (const row of rows.filter(({ label }) => !/^\d+$/.test(label))) {
-    context.fillStyle = look.colours.muted;
-    context.fillText(row.label, AXIS - 8, row.centre);
-  }
-  for (const row of rows.filter(({ label }) => /^\d+$/.test(label))) {
-    if (-row.centre - free < 11) continue;
-    free = -row.centre;
-    context.fillStyle = look.colours.muted;
-    context.fillText(row.label, AXIS - 8, row.centre);
+  context.fillStyle = look.colours.muted;
+  const lowest = Math.min(...layout.rows.slice(1, -1).map((row) => row.height));
+  // Where rows are low, only every second (fifth, tenth …) layer has room for its number.
+  const step = [1, 2, 5, 10, 20, 50].find((every) => every * lowest >= 11) ?? 100;
+  for (const row of layout.rows) {
+    if (Number.isNaN(Number(row.label)) || Number(row.label) % step === 0) {
+      context.fillText(row.label, AXIS - 8, row.centre);
+    }
   }
 }
 

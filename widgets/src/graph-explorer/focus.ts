@@ -27,7 +27,7 @@ function ends(graph: Graph, edges: Iterable<number>): Set<number> {
 
 /**
  * Return what stands out while the pointer is elsewhere: all edges of the selected nodes, and of the pinned nodes
- * those that join them to each other or to the selection; their other edges only weakly.
+ * those that join them to each other or to the selection; their other edges only weakly, and when nothing is selected.
  */
 export function heldFocus(
   graph: Graph,
@@ -43,7 +43,7 @@ export function heldFocus(
     for (const edge of around(graph, shown, node)) {
       const other = graph.edges.source[edge] === node ? graph.edges.target[edge]! : graph.edges.source[edge]!;
       if (chosen.has(node) || chosen.has(other) || held.has(other)) strong.add(edge);
-      else weak.add(edge);
+      else if (chosen.size === 0) weak.add(edge);
     }
   }
   return { strong: [...strong], weak: [...weak], lit: ends(graph, strong) };

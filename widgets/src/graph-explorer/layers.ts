@@ -4,12 +4,14 @@ import { h } from "../kit/dom";
 
 export const LAYERS = ["frame", "edges", "nodes", "held", "hover"] as const;
 export type Layer = (typeof LAYERS)[number];
-type Draw = (context: CanvasRenderingContext2D) => void;
+/** Draws a layer in one or several passes, a frame each; returns whether there is more to draw. */
+type Draw = (context: CanvasRenderingContext2D, pass: number) => boolean;
 
 export class Layers {
   readonly elements: Record<Layer, HTMLCanvasElement>;
   readonly #draw: Record<Layer, Draw>;
-  readonly #stale = new Set<Layer>();
+  /** The next pass of every layer that is not finished. */
+  readonly #next = new Map<Layer, number>();
   readonly #before: () => void;
   #width = 0;
   #height = 0;
@@ -40,30 +42,37 @@ export class Layers {
 
   /** Redraw layers with the next frame. */
   invalidate(...layers: Layer[]): void {
-    for (const layer of layers) this.#stale.add(layer);
-    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.flush());
+    for (const layer of layers) this.#next.set(layer, 0);
+    this.#schedule();
   }
 
-  /** Redraw what is stale now. */
+  /** Draw the next pass of what is not finished now. */
   flush(): void {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     if (this.#width === 0 || this.#height === 0) return;
     this.#before();
     for (const layer of LAYERS) {
-      if (!this.#stale.delete(layer)) continue;
+      const pass = this.#next.get(layer);
+      if (pass === undefined) continue;
+      this.#next.delete(layer);
       const canvas = this.elements[layer];
       const context = canvas.getContext("2d");
       if (!context) continue;
       context.setTransform(1, 0, 0, 1, 0, 0);
-      context.clearRect(0, 0, canvas.width, canvas.height);
+      if (pass === 0) context.clearRect(0, 0, canvas.width, canvas.height);
       context.scale(canvas.width / this.#width, canvas.height / this.#height);
-      this.#draw[layer](context);
+      if (this.#draw[layer](context, pass)) this.#next.set(layer, pass + 1);
     }
+    if (this.#next.size) this.#schedule();
+  }
+
+  #schedule(): void {
+    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.flush());
   }
 
   dispose(): void {
     cancelAnimationFrame(this.#frame);
-    this.#stale.clear();
+    this.#next.clear();
   }
 }

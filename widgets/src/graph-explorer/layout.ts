@@ -59,6 +59,7 @@ const BOX_GAP = 5;
 const SMALL_BOX = 11;
 const TOKEN_ROW = 20;
 const TEXT_WIDTH = 92;
+const TEXT_GAP = 8;
 const NARROWEST = 22;
 const PITCH = 9;
 const TIGHT = 5;
@@ -73,7 +74,7 @@ export function layOut(graph: Graph, shown: Uint8Array, texts: Texts, width: num
   // Angled texts need height, and whether they are needed depends on the columns' widths alone.
   const heights = rowHeights(cells, height, false);
   const columns = columnWidths(cells, heights, texts.tokens, inner);
-  const slanted = columns.some((column, at) => column < Math.min(texts.tokens[at] ?? 0, 40) + 4);
+  const slanted = columns.some((column, at) => column < Math.min(texts.tokens[at] ?? 0, TEXT_WIDTH) + TEXT_GAP - 1);
   const final = slanted ? rowHeights(cells, height, true, Math.max(...texts.tokens, 0)) : heights;
 
   const rows: Row[] = [];
@@ -165,15 +166,16 @@ function columnWidths(cells: Cells, heights: number[], texts: number[], room: nu
   };
   const columns = Array.from({ length: cells.nColumns }, (_, column) => column);
   const least = columns.map((column) => Math.max(NARROWEST, needs(TIGHT, column)));
-  const ideal = columns.map((column) =>
-    Math.max(least[column]!, needs(PITCH, column), Math.min(texts[column] ?? 0, TEXT_WIDTH) + 12),
-  );
+  const named = columns.map((column) => Math.max(least[column]!, Math.min(texts[column] ?? 0, TEXT_WIDTH) + TEXT_GAP));
+  const ideal = columns.map((column) => Math.max(named[column]!, needs(PITCH, column)));
   const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
-  const [wanted, needed] = [sum(ideal), sum(least)];
-  if (wanted <= room) return ideal.map((value) => (value * room) / wanted);
+  const [airy, readable, needed] = [sum(ideal), sum(named), sum(least)];
+  if (airy <= room) return ideal.map((value) => (value * room) / airy);
   if (needed >= room) return least;
-  const part = (room - needed) / (wanted - needed);
-  return columns.map((column) => least[column]! + part * (ideal[column]! - least[column]!));
+  // Texts that can be read without turning the head are worth more than air between the nodes.
+  const [from, to] = readable <= room ? [named, ideal] : [least, named];
+  const part = (room - sum(from)) / Math.max(sum(to) - sum(from), 1e-9);
+  return columns.map((column) => from[column]! + part * (to[column]! - from[column]!));
 }
 
 /** Fill each cell with lines of nodes, as far apart as the cell allows. */

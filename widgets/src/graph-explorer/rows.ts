@@ -1,7 +1,7 @@
 /** Rows of the lists beside the graph: each is a button that walks to a node. */
 
 import { h } from "../kit/dom";
-import type { Facts, Info } from "./data";
+import { type Facts, type Info, LOGIT, TOKEN } from "./data";
 import { nameOf, sentence, shortLayer, tokenAt } from "./describe";
 import { glyph } from "./glyph";
 
@@ -18,13 +18,15 @@ export interface RowOptions {
   bar?: { size: number; colour: "positive" | "negative" | "feature" };
   /** Whether the graph draws the node at present. */
   drawn: boolean;
-  current?: boolean;
+  /** What else the row's title says. */
+  hint?: string;
 }
 
 /** Return the row of a node. */
 export function nodeRow(facts: Facts, info: Info, options: RowOptions, actions: RowActions): HTMLLIElement {
   const bar = h("span", { class: `wb-explorer-bar wb-explorer-${options.bar?.colour ?? "feature"}` });
   bar.style.setProperty("--wb-size", String(options.bar?.size ?? 0));
+  const ownPlace = facts.kind === TOKEN || facts.kind === LOGIT;
   const button = h(
     "button",
     {
@@ -32,9 +34,8 @@ export function nodeRow(facts: Facts, info: Info, options: RowOptions, actions: 
       class: "wb-explorer-row",
       "data-id": facts.id,
       "data-drawn": String(options.drawn),
-      "aria-current": options.current ? "true" : undefined,
       "aria-label": `${options.value}: ${sentence(facts, info)}`,
-      title: options.drawn ? nameOf(facts) : `${nameOf(facts)} (not drawn at present)`,
+      title: [nameOf(facts), options.hint, !options.drawn && "not drawn at present"].filter(Boolean).join(" · "),
       onpointerenter: () => actions.point(facts.id),
       onpointerleave: () => actions.point(null),
       onfocus: () => actions.point(facts.id),
@@ -47,7 +48,8 @@ export function nodeRow(facts: Facts, info: Info, options: RowOptions, actions: 
       "span",
       { class: "wb-explorer-row-place" },
       `${shortLayer(facts)} `,
-      h("span", { class: "wb-token" }, tokenAt(facts, info)),
+      !ownPlace && h("span", { class: "wb-token" }, tokenAt(facts, info)),
+      h("sub", {}, facts.position),
     ),
     options.bar && bar,
     h("span", { class: "wb-explorer-row-value" }, options.value),

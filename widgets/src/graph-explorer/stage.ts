@@ -2,9 +2,9 @@
 
 import { h } from "../kit/dom";
 import { percent } from "../kit/format";
-import { shorten, visible } from "../kit/tokens";
+import { shorten } from "../kit/tokens";
 import { type Graph, LOGIT } from "./data";
-import { nameOf } from "./describe";
+import { nameOf, visible } from "./describe";
 import { drawAxis, drawEdges, drawFrame, drawLabel, drawNodes, drawRing, type Look } from "./draw";
 import { type Focus, heldFocus, hoverFocus } from "./focus";
 import { Hits } from "./hit";
@@ -13,6 +13,7 @@ import { LAYERS, Layers } from "./layers";
 import { AXIS, type Layout, layOut, type Texts } from "./layout";
 import type { Shown } from "./prune";
 import type { State } from "./state";
+import { start } from "./walk";
 
 /** What the user did to the graph; −1 is no node. */
 export interface Gestures {
@@ -29,13 +30,20 @@ interface Point {
 
 const NONE: Focus = { strong: [], weak: [], lit: new Set() };
 const DRAG = 4;
+/** So many edges are drawn in one frame: a step of the slider shows the strongest at once, the others follow. */
+const SLICE = 2000;
+
+/** The width up to which lines are drawn fast without a graphics card: that of one pixel of the screen. */
+const hairline = () => 1 / (devicePixelRatio || 1);
 
 export class Stage {
   readonly element: HTMLElement;
   /** The canvas on top: it has the focus, hears the pointer and names the graph. */
   readonly canvas: HTMLCanvasElement;
   readonly #scroller: HTMLElement;
+  /** As wide as the whole graph; the window with the canvases stays in sight while it is scrolled. */
   readonly #spacer: HTMLElement;
+  readonly #window: HTMLElement;
   readonly #graph: Graph;
   readonly #state: State;
   readonly #gestures: Gestures;
@@ -50,6 +58,8 @@ export class Stage {
   #hovered = -1;
   #width = 0;
   #height = 0;
+  /** Whether a layout was shown before: where a long prompt is scrolled to is the user's choice from then on. */
+  #seen = false;
   #pressed: Point | null = null;
   #pointer: Point | null = null;
 
@@ -63,12 +73,19 @@ export class Stage {
     this.#boxTexts = new Map(
       [...kind.keys()]
         .filter((node) => kind[node] === LOGIT)
-        .map((node) => [node, `${shorten(visible(token[node]!), 14)}  ${percent(probability[node]!)}`]),
+        .map((node) => {
+          // An output that is no token (a difference of two, say) has no probability.
+          const share = Number.isNaN(probability[node]!) ? "" : `  ${percent(probability[node]!)}`;
+          return [node, `${shorten(visible(token[node]!), 14)}${share}`];
+        }),
     );
     this.#layers = new Layers(
       {
         frame: (context) => this.#scrolled(context, (look, layout) => drawFrame(context, layout, this.#tokens, look)),
-        edges: (context) => this.#scrolled(context, (look, layout) => this.#drawEdges(context, look, layout)),
+        edges: (context, pass) => {
+          this.#scrolled(context, (look, layout) => this.#drawEdges(context, look, layout, pass));
+          return (pass + 1) * SLICE < this.#shown.edges.length;
+        },
         nodes: (context) => this.#scrolled(context, (look, layout) => this.#drawNodes(context, look, layout)),
         held: (context) => this.#scrolled(context, (look, layout) => this.#drawHeld(context, look, layout)),
         hover: (context) => this.#scrolled(context, (look, layout) => this.#drawHover(context, look, layout)),
@@ -82,8 +99,8 @@ export class Stage {
     for (const layer of LAYERS) {
       if (layer !== "hover") this.#layers.elements[layer].setAttribute("aria-hidden", "true");
     }
-    const window_ = h("div", { class: "wb-explorer-window" }, ...Object.values(this.#layers.elements));
-    this.#spacer = h("div", { class: "wb-explorer-spacer" }, window_);
+    this.#window = h("div", { class: "wb-explorer-window" }, ...Object.values(this.#layers.elements));
+    this.#spacer = h("div", { class: "wb-explorer-spacer" }, this.#window);
     this.#scroller = h("div", { class: "wb-explorer-scroller", onscroll: () => this.#redraw() }, this.#spacer);
     this.element = h("div", { class: "wb-explorer-stage" }, this.#scroller);
     this.canvas.addEventListener("pointerdown", this.#down);
@@ -110,6 +127,7 @@ export class Stage {
     this.#width = width;
     this.#height = height;
     this.#layout = null;
+    this.#window.style.width = `${width}px`;
     this.#layers.resize(width, height);
     // In the same frame as the change: an empty canvas would flicker.
     this.#layers.flush();
@@ -185,8 +203,10 @@ export class Stage {
     this.#layout = layOut(this.#graph, this.#shown.nodes, this.#measure(this.#look), this.#width, this.#height);
     this.#hits = new Hits(this.#layout);
     this.#spacer.style.width = `${this.#layout.width}px`;
-    this.#held = NONE;
     this.refreshHeld();
+    if (!this.#seen)
+      this.reveal(this.#graph.index.get(this.#state.current ?? "") ?? start(this.#graph, this.#shown.nodes));
+    this.#seen = true;
   }
 
   #measure(look: Look): Texts {
@@ -207,37 +227,41 @@ export class Stage {
     this.element.dataset.focus = String(some);
   }
 
-  #scrolled(context: CanvasRenderingContext2D, draw: (look: Look, layout: Layout) => void): void {
-    if (!this.#look || !this.#layout) return;
+  #scrolled(context: CanvasRenderingContext2D, draw: (look: Look, layout: Layout) => void): false {
+    if (!this.#look || !this.#layout) return false;
     context.save();
     context.translate(-this.#scroller.scrollLeft, 0);
     draw(this.#look, this.#layout);
     context.restore();
+    return false;
   }
 
-  #drawEdges(context: CanvasRenderingContext2D, look: Look, layout: Layout): void {
+  #drawEdges(context: CanvasRenderingContext2D, look: Look, layout: Layout, pass: number): void {
     const dark = look.colours.dark;
-    drawEdges(context, this.#graph, layout, this.#shown.edges, look, {
+    // The most influential edges come first; what is drawn later goes beneath them.
+    if (pass > 0) context.globalCompositeOperation = "destination-over";
+    const edges = this.#shown.edges.subarray(pass * SLICE, (pass + 1) * SLICE);
+    drawEdges(context, this.#graph, layout, edges, look, {
       alpha: (strength) => (dark ? 0.05 : 0.04) + 0.5 * strength ** 1.5,
-      width: (strength) => 0.6 + 1.8 * strength,
+      width: (strength) => (strength < 0.3 ? hairline() : 0.5 + 1.9 * strength),
     });
   }
 
   #drawNodes(context: CanvasRenderingContext2D, look: Look, layout: Layout): void {
     const nodes = [...this.#graph.kind.keys()].filter((node) => this.#shown.nodes[node]);
     drawNodes(context, this.#graph, layout, nodes, look, this.#boxTexts);
-    context.translate(this.#scroller.scrollLeft, 0);
-    drawAxis(context, layout, look);
   }
 
   #drawFocus(context: CanvasRenderingContext2D, look: Look, layout: Layout, focus: Focus): void {
     drawEdges(context, this.#graph, layout, focus.weak, look, {
       alpha: (strength) => 0.04 + 0.4 * strength,
-      width: (strength) => 0.6 + 1.5 * strength,
+      width: (strength) => (strength < 0.3 ? hairline() : 0.5 + 1.5 * strength),
     });
+    // Where there are very many, none may stand out as if it were alone.
+    const fade = Math.max(Math.min((120 / Math.max(focus.strong.length, 1)) ** 0.4, 1), 0.3);
     drawEdges(context, this.#graph, layout, focus.strong, look, {
-      alpha: (strength) => Math.min(0.1 + 1.5 * strength, 0.95),
-      width: (strength) => 0.8 + 3.4 * strength,
+      alpha: (strength) => Math.min((0.1 + 1.5 * strength) * fade, 0.95),
+      width: (strength) => (strength < 0.15 ? hairline() : 0.6 + 3.6 * strength),
     });
     drawNodes(context, this.#graph, layout, focus.lit, look, this.#boxTexts);
   }
@@ -248,6 +272,10 @@ export class Stage {
     const known = (ids: string[]) => ids.map((id) => index.get(id)).filter((node) => node !== undefined);
     this.#drawFocus(context, look, layout, this.#held);
     drawNodes(context, this.#graph, layout, new Set(known([...selected, ...pinned])), look, this.#boxTexts);
+    context.save();
+    context.translate(this.#scroller.scrollLeft, 0);
+    drawAxis(context, layout, look);
+    context.restore();
     for (const node of known(pinned)) drawRing(context, layout, node, look.colours.text, 2.5, 1.5);
     for (const node of known(selected)) drawRing(context, layout, node, look.colours.accent, 4, 2);
     this.#drawLabels(context, look, layout, known(pinned));

@@ -23,8 +23,9 @@ export interface Connections {
   others: Facts[];
 }
 
-/** What is known of a node's connections: those that came with the widget, or the whole answer. */
+/** What is known of a node's connections: "complete" when all edges of the graph came with the widget. */
 export type Known =
+  | { kind: "complete" }
   | { kind: "asking"; slow: boolean }
   | { kind: "whole"; connections: Connections }
   | { kind: "no kernel" }
@@ -83,6 +84,10 @@ export class State {
     clearTimeout(this.#resting);
     this.#requests.dispose();
     this.#listeners.clear();
+  }
+
+  get #complete(): boolean {
+    return this.graph.edges.size === this.graph.info.n_edges;
   }
 
   get selected(): string[] {
@@ -176,6 +181,7 @@ export class State {
 
   /** Return what is known of a node's connections, and ask Python for the rest. */
   connections(id: string): Known {
+    if (this.#complete) return { kind: "complete" };
     const known = this.#known.get(id);
     if (known) return known;
     const asking: Known = { kind: "asking", slow: false };

@@ -59,7 +59,12 @@ export class Toolbar {
       "Clear",
     );
     const sign = (name: "positive" | "negative", text: string, title: string) =>
-      h("span", { class: "wb-explorer-key", title }, h("i", { class: `wb-explorer-line wb-explorer-${name}` }), text);
+      h(
+        "span",
+        { class: "wb-explorer-key", role: "img", "aria-label": title, title },
+        h("i", { class: `wb-explorer-line wb-explorer-${name}` }),
+        text,
+      );
     const key = (kind: number, text: string) => h("span", { class: "wb-explorer-key" }, glyph(kind), text);
     const shape = (kind: number, text: string, input: HTMLInputElement) =>
       h("label", { class: "wb-explorer-key wb-explorer-toggle" }, input, glyph(kind), text);
@@ -72,7 +77,7 @@ export class Toolbar {
         h(
           "label",
           { for: id, title: "Nodes are drawn by influence, the largest first, until they carry this share of it." },
-          "Influence drawn",
+          "Influence",
         ),
         this.#slider,
         this.#value,
@@ -86,8 +91,8 @@ export class Toolbar {
         key(LOGIT, "logit"),
         shape(ERROR, "error", this.#errors),
         shape(BIAS, "bias", this.#biases),
-        sign("positive", "excites", "An edge with a positive weight"),
-        sign("negative", "inhibits", "An edge with a negative weight"),
+        sign("positive", "+", "An edge with a positive weight"),
+        sign("negative", "−", "An edge with a negative weight"),
       ),
       h("div", { class: "wb-explorer-actions" }, this.#pin, this.#clear, this.help.button),
     );

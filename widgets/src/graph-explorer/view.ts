@@ -79,6 +79,7 @@ export class View {
   dispose(): void {
     for (const end of this.#ends) end();
     this.#stage.dispose();
+    this.#details.dispose();
     this.element.remove();
   }
 

@@ -1,6 +1,6 @@
 /** Walking through the graph with the arrow keys. */
 
-import { edgesOf, type Graph, TOKEN } from "./data";
+import { edgesOf, type Graph, LOGIT, TOKEN } from "./data";
 import type { Layout } from "./layout";
 
 /** Return the drawn node at the other end of a node's strongest edge upwards or downwards, or −1. */
@@ -40,8 +40,7 @@ export function start(graph: Graph, shown: Uint8Array): number {
   let most = -1;
   for (let node = 0; node < graph.size; node += 1) {
     if (!shown[node]) continue;
-    const probability = graph.probability[node]!;
-    const worth = Number.isNaN(probability) ? graph.influence[node]! : 1e6 * (1 + probability);
+    const worth = graph.kind[node] === LOGIT ? 1e6 * (1 + (graph.probability[node]! || 1)) : graph.influence[node]!;
     if (worth > most) {
       best = node;
       most = worth;
