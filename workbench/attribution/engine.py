@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from workbench.attribution.cap import within_cap
 from workbench.attribution.graph import KINDS, Graph
 from workbench.attribution.local_model import ActiveFeatures, LocalModel, freeze
 from workbench.attribution.scores import graph_scores
@@ -48,8 +49,9 @@ def attribute(
             :mod:`workbench.attribution.targets`; by default the most probable tokens. Features that can reach no
             target (in layers above or at positions after all of them) are no part of the graph.
         chat: put the prompt through the model's chat template.
-        cap: the largest number of features in the graph. When more are active, those with the largest
-            activation × decoder norm enter; what the rest write counts as error, so sums stay exact.
+        cap: the largest number of features in the graph. When more are active, those of the largest estimated
+            influence enter (:mod:`workbench.attribution.cap`); what the rest write counts as error, so sums stay
+            exact. ``info["left_out_influence"]`` estimates which share of all features' influence they have.
 
     Raises:
         PromptError: the prompt is empty or too long, or a target cannot be used.
@@ -65,13 +67,13 @@ def attribute(
     local = freeze(model, clt, tokens)
     outputs = outputs_of(local, targets)
     reachable = _reaching(local.features, outputs)
-    features = _within_cap(local, reachable, cap)
-    needed = _memory_needed(local, features, outputs)
+    n_features = len(reachable) if cap is None else min(cap, len(reachable))
     require_memory(
-        needed,
-        f"Attribution of {len(tokens)} tokens with {len(features)} active features",
+        _memory_needed(local, reachable, outputs, n_features),
+        f"Attribution of {len(tokens)} tokens with {n_features} active features",
         "set a smaller cap or shorten the prompt",
     )
+    features, left_out_influence, estimating = within_cap(local, reachable, outputs, cap)
     result = sweep(local, features, outputs, progress=progress)
     error = result.row_sum_error()
     if error > _BROKEN:
@@ -108,7 +110,8 @@ def attribute(
             "n_layers": model.n_layers,
             "active_features": len(local.features),
             "left_out_features": len(reachable) - len(features),
-            "operations": result.operations,
+            "left_out_influence": left_out_influence,
+            "operations": result.operations + estimating,
             "seconds": time.perf_counter() - start,
         },
     )
@@ -122,21 +125,14 @@ def _reaching(features: ActiveFeatures, outputs: Outputs) -> ActiveFeatures:
     return features if bool(reaches.all()) else features.select(reaches)
 
 
-def _within_cap(local: LocalModel, features: ActiveFeatures, cap: int | None) -> ActiveFeatures:
-    if cap is None or len(features) <= cap:
-        return features
-    norms = torch.stack([decoder.flatten(1).norm(dim=1) for decoder in local.clt.W_dec])
-    size = features.activation * norms[features.layer, features.feature]
-    return features.select(size.topk(cap).indices.sort().values)
-
-
-def _memory_needed(local: LocalModel, features: ActiveFeatures, outputs: Outputs) -> int:
-    positions = torch.cat([features.position.cpu(), outputs.position])
-    n_targets, d_model = len(positions), local.reads.shape[-1]
+def _memory_needed(local: LocalModel, reachable: ActiveFeatures, outputs: Outputs, n_features: int) -> int:
+    # Of a capped graph's features only the number is known yet: they are taken to stand where all of them stand.
+    share = n_features / max(len(reachable), 1)
+    gradient_rows = int(share * int((reachable.position + 1).sum()) + int((outputs.position + 1).sum()))
+    n_targets = n_features + len(outputs)
     sources = n_targets + local.n_layers * (2 * local.n_positions + 1) + local.n_positions
-    gradient_rows = int((positions + 1).sum())
     # The matrix exists twice while it is sorted, and once more as shares.
-    return local.reads.element_size() * (gradient_rows * d_model + 3 * n_targets * sources)
+    return local.reads.element_size() * (gradient_rows * local.reads.shape[-1] + 3 * n_targets * sources)
 
 
 def _bias_influence(

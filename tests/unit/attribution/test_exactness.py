@@ -70,16 +70,6 @@ def test_other_read_hooks_are_exact_too(architecture: Architecture, read_hook: s
     assert graph.scores().row_sum_error < 1e-10
 
 
-def test_a_capped_graph_keeps_its_sums_by_counting_the_rest_as_error() -> None:
-    model = tiny_model("llama")
-    clt = tiny_clt(model)
-    whole = attribute(model, clt, tiny_tokens(), progress=False)
-    capped = attribute(model, clt, tiny_tokens(), cap=10, progress=False)
-    assert capped.n_features == 10
-    assert capped.info["left_out_features"] == whole.n_features - 10
-    assert capped.scores().row_sum_error < 1e-10
-
-
 def test_one_token_after_the_start_token() -> None:
     model = tiny_model("gemma3")
     graph = attribute(model, tiny_clt(model), tiny_tokens(length=2), progress=False)
