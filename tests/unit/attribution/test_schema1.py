@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import tiny_clt, tiny_model, tiny_prompt
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.attribution import Graph, attribute
@@ -399,6 +399,81 @@ def test_a_link_that_the_error_could_not_have_is_not_ambiguous(shared: dict[str,
     shared["links"] *= 2
     with pytest.raises(FormatError, match="link from '0_2_2' to '1_57794_1' stands in the graph twice"):
         from_schema1(shared)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> dict[str, Any]:
+    """Any graph of 3 layers and 3 positions; errors have the older ids, which features of layer 0 may share."""
+    at = st.integers(0, 2)
+    texts = st.text(max_size=5)
+    numbers = st.none() | st.floats(0, 1)
+    features = draw(st.sets(st.tuples(at, st.integers(0, 3), at), max_size=8))
+    errors = draw(st.sets(st.tuples(at, at), max_size=4))
+    nodes = [
+        node(
+            f"{layer}_{f}_{p}",
+            cantor_pair(layer, f),
+            str(layer),
+            p,
+            FEATURE,
+            clerp=draw(texts),
+            influence=draw(numbers),
+        )
+        for layer, f, p in features
+    ]
+    nodes += [node(f"0_{layer}_{p}", -1, str(layer), p, ERROR, clerp=draw(texts)) for layer, p in errors]
+    nodes += [node(f"E_{p + 5}_{p}", p, "E", p, TOKEN) for p in draw(st.sets(at))]
+    nodes += [
+        node(f"4_{t}_2", t, "4", 2, "logit", token_prob=draw(st.floats(0, 1)), clerp=draw(texts))
+        for t in draw(st.sets(st.integers(0, 9), min_size=1, max_size=3))
+    ]
+    nodes = draw(st.permutations(nodes))
+    below = {n["node_id"]: int(n["layer"]) if n["feature_type"] == FEATURE else -1 for n in nodes if n["layer"] != "4"}
+    below |= {n["node_id"]: int(n["layer"]) for n in nodes if n["feature_type"] == FEATURE}
+    above = {n["node_id"]: int(n["layer"]) for n in nodes if n["feature_type"] in (FEATURE, "logit")}
+    pairs = [(s, t) for s in below for t in above if below[s] < above[t]]
+    links = [
+        {"source": s, "target": t, "weight": draw(st.floats(-1e6, 1e6, width=32))}
+        for s, t in (draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else [])
+    ]
+    ids = st.sampled_from([n["node_id"] for n in nodes])
+    return {
+        "metadata": {
+            "slug": draw(texts),
+            "scan": "m",
+            "transcoder_list": draw(st.lists(texts, max_size=2)),
+            "prompt_tokens": [draw(texts) for _ in range(3)],
+            "prompt": draw(texts),
+            "node_threshold": draw(numbers),
+        },
+        "qParams": {
+            "pinnedIds": draw(st.lists(ids, unique=True)),
+            "supernodes": [
+                [draw(texts), *members] for members in draw(st.lists(st.lists(ids, unique=True), max_size=3))
+            ],
+            "linkType": "both",
+            "clickedId": draw(ids),
+            "sg_pos": "",
+        },
+        "nodes": nodes,
+        "links": links,
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(files())
+def test_any_file_that_is_read_is_written_so_that_it_is_read_the_same(file: dict[str, Any]) -> None:
+    graph = from_schema1(file)
+    exported = through_json(to_schema1(graph))
+    jsonschema.Draft202012Validator(SCHEMA).validate(exported)
+
+    back = from_schema1(exported)
+
+    pd.testing.assert_frame_equal(back.nodes, graph.nodes, check_categorical=False)
+    assert torch.equal(back.weights, graph.weights)
+    assert back.token_ids == graph.token_ids
+    assert back.info["q_params"] == graph.info["q_params"]
+    assert through_json(to_schema1(back)) == exported
 
 
 # --- files that cannot be used ----------------------------------------------------------------------------------------

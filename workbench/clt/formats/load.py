@@ -35,7 +35,7 @@ def save_clt(clt: CLT, folder: Path | str, *, int8: bool = False, format: Format
 
     Raises:
         CLTError: the format cannot hold this transcoder.
-        ConfigError: there is no such format, or it has no int8.
+        ConfigError: there is no such format, it has no int8, or the folder holds a transcoder in another one.
         ResourceError: the disk is full; no file is left half-written.
     """
     if format not in _FORMATS:
@@ -45,7 +45,16 @@ def save_clt(clt: CLT, folder: Path | str, *, int8: bool = False, format: Format
         return
     if int8:
         raise ConfigError(f"The format {format!r} has no int8: leave int8 out or choose the format 'workbench'.")
+    there = _recognise(Path(folder))
+    if there not in (None, format):
+        # Of two transcoders in one folder, the reader would have to guess which is meant.
+        raise ConfigError(f"{folder} holds a transcoder in the format {there!r} already: choose another folder.")
     _FORMATS[format].save(clt, folder)
+
+
+def _recognise(folder: Path) -> str | None:
+    """Return the name of the format that a folder is in; None when it is in none."""
+    return next((name for name, reader in _FORMATS.items() if reader.recognise(folder)), None)
 
 
 def load_clt(path: Path | str, *, model: LoadedModel | None = None) -> CLT:
@@ -65,12 +74,13 @@ def load_clt(path: Path | str, *, model: LoadedModel | None = None) -> CLT:
         ResourceError: memory will not hold the weights.
     """
     folder = resolve_clt(path)
-    reader = next((reader for reader in _FORMATS.values() if reader.recognise(folder)), None)
-    if reader is None:
+    name = _recognise(folder)
+    if name is None:
         raise CLTError(
             f"{folder} is no transcoder: it holds neither {own.CONFIG} nor {circuit_tracer.CONFIG} nor "
             f"{saelens.CONFIG}; give the folder of a CLT."
         )
+    reader = _FORMATS[name]
     if model is not None:
         # The config alone tells a wrong model, before hundreds of megabytes are read.
         check_fits(reader.read_config(folder), model, folder)

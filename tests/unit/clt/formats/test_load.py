@@ -70,6 +70,15 @@ def test_an_unknown_format_and_int8_elsewhere_are_refused(clt: CLT, tmp_path: Pa
         save_clt(clt, tmp_path, format="circuit-tracer", int8=True)
 
 
+def test_two_formats_do_not_share_a_folder(model: LoadedModel, tmp_path: Path) -> None:
+    plt = tiny_clt(model, window=1)
+    save_clt(plt, tmp_path, format="saelens")
+    save_clt(plt, tmp_path, format="saelens")  # Again is fine.
+
+    with pytest.raises(ConfigError, match="holds a transcoder in the format 'saelens' already: choose another folder"):
+        save_clt(plt, tmp_path, format="circuit-tracer")
+
+
 @pytest.mark.parametrize("format", ["circuit-tracer", "saelens", "gemma-scope"])
 def test_weights_that_memory_will_not_hold_are_refused_before_they_are_read(
     gemma: LoadedModel, tmp_path: Path, format: FormatName, monkeypatch: pytest.MonkeyPatch
