@@ -55,6 +55,8 @@ class Widget(anywidget.AnyWidget):
     """
 
     bundle: ClassVar[str]
+    # A constructor that raises leaves a widget half made, which is closed when Python forgets it.
+    _answers: Answers | None = None
 
     def __init_subclass__(cls, *, bundle: str | None = None, **kwargs: Any) -> None:
         if bundle is not None:
@@ -66,8 +68,8 @@ class Widget(anywidget.AnyWidget):
     def __init__(self, **traits: Any) -> None:
         self.state_lock = StateLock()
         super().__init__(**traits)
-        self._answers = Answers(self.methods(), self._send_reply, name=type(self).__name__)
-        self.on_msg(lambda widget, message, buffers: self._answers.receive(message))
+        answers = self._answers = Answers(self.methods(), self._send_reply, name=type(self).__name__)
+        self.on_msg(lambda widget, message, buffers: answers.receive(message))
 
     def methods(self) -> Mapping[str, Method]:
         """Return what JavaScript may ask: method name → function of the request's params."""
@@ -92,7 +94,8 @@ class Widget(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the widget and end its threads."""
-        self._answers.close()
+        if self._answers is not None:
+            self._answers.close()
         super().close()
 
     def _send_reply(self, content: dict[str, Any], buffers: Any) -> None:
