@@ -109,7 +109,8 @@ class InterventionSliders(Widget, bundle="intervention-sliders"):
     prompt = traitlets.Unicode().tag(sync=True)
     values = _Checked("_checked_values", {}).tag(sync=True, to_json=lambda values, widget: dict(values))
     mode = _Checked("_checked_mode", MODES[0]).tag(sync=True)
-    result = traitlets.Dict().tag(sync=True)
+    # The seconds go to the views in a message of their own: stored, they would change a notebook at every run of it.
+    result = traitlets.Dict().tag(sync=True, to_json=lambda result, widget: _without_seconds(result))
     error = traitlets.Unicode().tag(sync=True)
     running = traitlets.Bool(False).tag(sync=True)
     # What the newest finished run was for, whether it gave a result or an error.
@@ -177,7 +178,8 @@ class InterventionSliders(Widget, bundle="intervention-sliders"):
     def close(self) -> None:
         """Close the widget and end its thread; what runs ends first, and is not shown."""
         self._closed = True
-        self._worker.close()
+        if worker := getattr(self, "_worker", None):  # None when the constructor raised
+            worker.close()
         super().close()
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
@@ -210,6 +212,8 @@ class InterventionSliders(Widget, bundle="intervention-sliders"):
         with self.state_lock:
             if not self._closed:
                 self.publish(**answer, answered=asked.wire(), running=asked != self.asked)
+                if "result" in answer:
+                    self.send({"kind": "took", "seconds": answer["result"]["seconds"]})
 
     def _result(self, asked: Asked) -> dict[str, Any]:
         started = time.perf_counter()
@@ -294,6 +298,10 @@ def _bars(tokens: pd.DataFrame, k: int) -> list[dict[str, Any]]:
         {"token": _text(token), "id": token_id, "before": before, "after": after}
         for token, token_id, before, after in zip(*columns, strict=True)
     ]
+
+
+def _without_seconds(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name != "seconds"}
 
 
 def _factor(node_id: str, value: object) -> float:

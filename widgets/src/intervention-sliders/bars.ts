@@ -59,12 +59,12 @@ export class Bars {
   readonly #headline = h("p", { class: "sliders-headline" });
   readonly #body = h("tbody");
   readonly #axis = h("span", { class: "sliders-axis" });
-  readonly #table: HTMLElement;
-  readonly #facts = h("p", { class: "sliders-facts wb-muted" });
+  readonly #kl = h("span", { "data-testid": "kl" });
+  readonly #time = h("span", { "data-testid": "milliseconds" });
   readonly #rows = new Map<number, Cells>();
 
   constructor() {
-    this.#table = h(
+    const table = h(
       "table",
       { class: "sliders-bars" },
       h("caption", { class: "wb-visually-hidden" }, "Probabilities of the next token in the clean and the edited run"),
@@ -83,7 +83,8 @@ export class Bars {
       ),
       this.#body,
     );
-    this.element = h("div", { class: "sliders-chart" }, this.#headline, this.#table, this.#facts);
+    const facts = h("p", { class: "sliders-facts wb-muted" }, this.#kl, this.#time);
+    this.element = h("div", { class: "sliders-chart" }, this.#headline, table, facts);
   }
 
   show(result: Result): void {
@@ -102,6 +103,11 @@ export class Bars {
     this.#tell(result);
   }
 
+  /** Show how long the model took. */
+  time(seconds: number): void {
+    this.#time.textContent = `${Math.round(seconds * 1000)} ms`;
+  }
+
   #tell(result: Result): void {
     const before = top(result.tokens, "before");
     const after = top(result.tokens, "after");
@@ -118,9 +124,7 @@ export class Bars {
       );
       this.#headline.dataset.flipped = String(before.id !== after.id);
     }
-    const time = `${Math.round(result.seconds * 1000)} ms`;
-    const kl = result.kl === null ? "" : `KL(clean ‖ edited) ${plain(result.kl)} nats`;
-    fill(this.#facts, h("span", { "data-testid": "kl" }, kl), h("span", { "data-testid": "milliseconds" }, time));
+    this.#kl.textContent = result.kl === null ? "" : `KL(clean ‖ edited) ${plain(result.kl)} nats`;
   }
 
   #show(bar: Bar, scale: number): HTMLElement {

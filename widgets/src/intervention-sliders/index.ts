@@ -10,7 +10,18 @@ import { watchTheme } from "../kit/theme";
 import { Bars, summary } from "./bars";
 import { Header } from "./header";
 import { Row } from "./row";
-import { ABLATED, CLEAN, editedCount, type Mode, phase, type Result, type State, same, type Values } from "./state";
+import {
+  ABLATED,
+  CLEAN,
+  editedCount,
+  type Mode,
+  phase,
+  type Result,
+  type State,
+  same,
+  type Took,
+  type Values,
+} from "./state";
 
 /** Milliseconds without an answer after which the widget says what it waits for. */
 const SLOW = 1000;
@@ -92,7 +103,12 @@ class Sliders {
       this.#model.on(`change:${name}`, changed);
       this.#cleanups.push(() => this.#model.off(`change:${name}`, changed));
     }
+    const heard = (message: Partial<Took>) => {
+      if (message.kind === "took" && message.seconds !== undefined) this.#bars.time(message.seconds);
+    };
+    this.#model.on("msg:custom", heard);
     this.#cleanups.push(
+      () => this.#model.off("msg:custom", heard),
       claimKeys(this.#root),
       watchTheme(this.#root, () => {}),
       watchConnection(this.#el, () => this.#draw()),
@@ -107,7 +123,8 @@ class Sliders {
   }
 
   #move(id: string, factor: number): void {
-    this.#set({ values: { ...this.#model.get("values"), [id]: factor } });
+    const values = this.#model.get("values");
+    if (values[id] !== factor) this.#set({ values: { ...values, [id]: factor } });
   }
 
   #set(change: { values?: Values; mode?: Mode }): void {
@@ -117,8 +134,12 @@ class Sliders {
   }
 
   #changed(name: string): void {
-    // An answer, even to older values, shows that the kernel is at work: only then does the wait begin anew.
-    if (name === "answered") this.#stopWaiting();
+    if (name === "answered") {
+      // An answer, even to older values, shows that the kernel is at work: only then does the wait begin anew.
+      this.#stopWaiting();
+      // An error that was dismissed comes back when the next run fails in the same way.
+      this.#said = "";
+    }
     if (name === "values" || name === "mode") this.#drawControls();
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -148,8 +169,12 @@ class Sliders {
     if (shown) this.#bars.show(result as Result);
     this.#empty.hidden = shown || now === "failed";
     fill(this.#empty, now === "offline" ? "No result was saved." : "The model runs for the first time …");
-    fill(this.#status, now === "slow" ? this.#waitingFor() : "");
-    this.#notify(now === "offline" ? OFFLINE[online as keyof typeof OFFLINE] : "", now === "failed" ? error : "");
+    fill(
+      this.#status,
+      now === "slow" ? this.#waitingFor() : now === "failed" && shown ? "of the last run that worked" : "",
+    );
+    // While the next run is under way the last error stays: the page would jump at every step of a drag.
+    this.#notify(online === "live" ? "" : OFFLINE[online], online === "live" ? error : "");
     if (shown && now === "ready") this.#tellSoon(summary((result as Result).tokens));
   }
 

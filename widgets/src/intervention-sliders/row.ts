@@ -20,6 +20,7 @@ export class Row {
   readonly #node: FeatureNode;
   #factor = CLEAN;
   #held = false;
+  #writing = false;
 
   /** @param changed is called with a new factor whenever the user sets one. */
   constructor(node: FeatureNode, stops: string, changed: (factor: number) => void) {
@@ -68,7 +69,7 @@ export class Row {
   show(factor: number): void {
     this.#factor = factor;
     if (!this.#held) this.#range.value = String(factor);
-    if (document.activeElement !== this.#field || parse(this.#field.value) !== factor) this.#write();
+    if (!this.#writing) this.#write();
     this.#range.setAttribute("aria-valuetext", spoken(factor));
     for (const button of this.#buttons) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.factor) === factor));
@@ -88,6 +89,7 @@ export class Row {
   }
 
   #write(): void {
+    this.#writing = false;
     this.#field.value = String(this.#factor);
   }
 
@@ -122,6 +124,7 @@ export class Row {
 
     // While the user writes, only what is a number within the range counts; on leaving the field it is set right.
     this.#field.addEventListener("input", () => {
+      this.#writing = true;
       const factor = parse(this.#field.value);
       if (factor !== null && factor === Number(this.#field.value)) changed(factor);
     });

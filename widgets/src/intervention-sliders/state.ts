@@ -34,6 +34,11 @@ export interface Bar {
 export interface Result extends Asked {
   tokens: Bar[];
   kl: number | null;
+}
+
+/** The message that follows a result: how long the model took. No trait, so that it is not stored in notebooks. */
+export interface Took {
+  kind: "took";
   seconds: number;
 }
 
