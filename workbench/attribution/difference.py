@@ -1,0 +1,251 @@
+"""The difference of two graphs: what is in both, what is in one alone, and how much the rest has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+
+from workbench.attribution.graph import Graph
+from workbench.errors import ConfigError
+
+
+def difference(
+    a: Graph, b: Graph, *, alignment: Mapping[int, int] | None = None, same_features: bool | None = None
+) -> GraphDifference:
+    """Compare two graphs: of one prompt before and after an edit of its text, of two prompts, or with two CLTs.
+
+    Nodes are the same when they are of the same kind, layer and feature (or token, or site) and stand at positions
+    that are aligned. Features of two different CLTs cannot be matched one to one, whatever their numbers: then
+    tokens, errors, biases and outputs are compared, and the features by their totals a layer and position alone::
+
+        change = difference(bench.attribute("... Paris is"), bench.attribute("... Rome is"))
+        change.nodes, change.edges, change.totals
+
+    Args:
+        alignment: position in ``a`` → position in ``b``, one to one; positions left out stand alone. By default
+            every position is aligned with the same one where the prompts are equally long, and otherwise as
+            :func:`align_tokens` finds.
+        same_features: whether the same numbers mean the same features; by default when both graphs name the same CLT.
+
+    Raises:
+        ConfigError: the graphs are of models with different numbers of layers, or the alignment is not one to one
+            or leaves the prompts.
+    """
+    layers = [graph.info.get("n_layers") for graph in (a, b)]
+    if layers[0] != layers[1]:
+        raise ConfigError(
+            f"The graphs are of models with {layers[0]} and {layers[1]} layers: compare graphs of the same model, "
+            "or of two versions of it."
+        )
+    n_positions = len(a.tokens), len(b.tokens)
+    if alignment is None:
+        same_length = n_positions[0] == n_positions[1]
+        alignment = {at: at for at in range(n_positions[0])} if same_length else align_tokens(a.tokens, b.tokens)
+    for positions, n, name in zip((list(alignment), list(alignment.values())), n_positions, "ab", strict=True):
+        if len(set(positions)) < len(positions) or not all(0 <= at < n for at in positions):
+            raise ConfigError(
+                f"The alignment names the positions {positions} of {name}, which has {n} tokens: "
+                "name each position once, counted from 0."
+            )
+    if same_features is None:
+        same_features = a.info.get("clt") == b.info.get("clt")
+    return GraphDifference(a, b, dict(alignment), same_features)
+
+
+def align_tokens(a: Sequence[str], b: Sequence[str]) -> dict[int, int]:
+    """Return position in a → position in b for the tokens that two prompts share in the same order.
+
+    The start tokens are aligned, and the last tokens where neither has another partner, because that is where the
+    next token is predicted.
+    """
+    blocks = SequenceMatcher(None, list(a), list(b), autojunk=False).get_matching_blocks()
+    aligned = {block.a + step: block.b + step for block in blocks for step in range(block.size)}
+    last = len(a) - 1, len(b) - 1
+    if last[0] not in aligned and last[1] not in aligned.values():
+        aligned[last[0]] = last[1]
+    return aligned
+
+
+@dataclass(frozen=True)
+class GraphDifference:
+    """What two graphs have in common and where they differ; the tables are made when they are first asked for.
+
+    A node or edge that only one graph has is absent from the other for one of two reasons. When the other graph
+    has all active features of its prompt, an absent feature is inactive, and its activation and influence there are
+    0. When the other graph is pruned or capped, an absent feature may just have been cut off: then what it has
+    there is unknown and stands as NaN. Compare unpruned graphs where that matters, and prune afterwards.
+
+    Attributes:
+        alignment: position in ``a`` → position in ``b``.
+        same_features: whether features are matched; False for two CLTs.
+    """
+
+    a: Graph
+    b: Graph
+    alignment: dict[int, int]
+    same_features: bool
+
+    @cached_property
+    def nodes(self) -> pd.DataFrame:
+        """One row a node, the largest change of influence first.
+
+        ``node`` (the id in ``a``; for a node of ``b`` alone its id at the position of ``a``, or ``b:`` and its id
+        where that position is not aligned), ``where`` (both, a, b), ``kind, layer, feature``, ``position_a,
+        position_b`` (−1 for none), ``token_a, token_b``, ``label``, and ``activation``, ``influence`` and
+        ``probability`` each with ``_a``, ``_b`` and ``_change`` (b − a).
+        """
+        sides = [
+            graph.nodes.iloc[self._kept(graph)].assign(node=names)
+            for graph, names in ((self.a, self._names_a), (self.b, self._names_b))
+        ]
+        columns = ["node", "kind", "layer", "feature", "position", "token", "label", *_VALUES]
+        left, right = (side[columns].astype({"token": object, "kind": object}) for side in sides)
+        table = left.merge(right, on="node", how="outer", suffixes=("_a", "_b"), indicator="where", sort=False)
+        table["where"] = table["where"].astype(str).map({"both": "both", "left_only": "a", "right_only": "b"})
+        for name in ("kind", "layer", "feature", "label"):
+            first, second = table.pop(f"{name}_a"), table.pop(f"{name}_b")
+            table[name] = first.where(first.notna() & (first != ""), second)
+        to_b, to_a = self.alignment, {there: here for here, there in self.alignment.items()}
+        for name, other, translate in (("a", "b", to_a), ("b", "a", to_b)):
+            own, partner = table[f"position_{name}"], table[f"position_{other}"]
+            table[f"position_{name}"] = own.fillna(partner.map(translate)).fillna(-1).astype(np.int32)
+        for name, graph in (("a", self.a), ("b", self.b)):
+            if _is_whole(graph):
+                inactive = (table["kind"] == "feature") & (table[f"position_{name}"] >= 0)
+                for value in ("activation", "influence"):
+                    missing = inactive & table[f"{value}_{name}"].isna()
+                    table.loc[missing, f"{value}_{name}"] = 0.0
+        for value in _VALUES:
+            table[f"{value}_change"] = table[f"{value}_b"] - table[f"{value}_a"]
+        size = (table["influence_b"].fillna(0) - table["influence_a"].fillna(0)).abs()
+        order = np.argsort(-size.to_numpy(), kind="stable")
+        values = [f"{value}_{side}" for value in _VALUES for side in ("a", "b", "change")]
+        table = table.iloc[order].reset_index(drop=True)
+        table = table.astype({"layer": np.int32, "feature": np.int32} | dict.fromkeys(values, np.float32))
+        front = ["node", "where", "kind", "layer", "feature", "position_a", "position_b", "token_a", "token_b", "label"]
+        return table[front + values]
+
+    @cached_property
+    def edges(self) -> pd.DataFrame:
+        """One row an edge, the largest change of influence first.
+
+        ``source, target`` (as ``node`` in :attr:`nodes`), ``where`` (both, a, b), and ``weight``, ``share`` and
+        ``influence`` (|share| times the target's influence, with the sign of the share) each with ``_a``, ``_b`` and
+        ``_change``. An edge that is absent where nothing was pruned or capped has the weight 0, otherwise NaN.
+        """
+        names = pd.Index(self._names_a).append(pd.Index(self._names_b).difference(pd.Index(self._names_a), sort=False))
+        keys, values = [], []
+        for graph, own in ((self.a, self._names_a), (self.b, self._names_b)):
+            key, value = _edges(graph, self._kept(graph), names.get_indexer(pd.Index(own)), len(names))
+            keys.append(key)
+            values.append(value)
+        every = np.union1d(*keys)
+        place = [np.searchsorted(every, key) for key in keys]
+        present = np.zeros((2, len(every)), dtype=bool)
+        columns: dict[str, np.ndarray] = {}
+        absent = 0.0 if _is_whole(self.a) and _is_whole(self.b) else np.nan
+        filled = np.full((2, 3, len(every)), absent, dtype=np.float32)
+        for side in (0, 1):
+            present[side, place[side]] = True
+            filled[side][:, place[side]] = values[side]
+        for number, name in enumerate(("weight", "share", "influence")):
+            columns[f"{name}_a"], columns[f"{name}_b"] = filled[0, number], filled[1, number]
+            columns[f"{name}_change"] = filled[1, number] - filled[0, number]
+        where = np.where(present.all(axis=0), "both", np.where(present[0], "a", "b"))
+        source, target = np.divmod(every, len(names))
+        size = np.abs(np.nan_to_num(filled[1, 2]) - np.nan_to_num(filled[0, 2]))
+        order = np.argsort(-size, kind="stable")
+        return pd.DataFrame(
+            {
+                "source": pd.Categorical.from_codes(source[order], categories=names),
+                "target": pd.Categorical.from_codes(target[order], categories=names),
+                "where": pd.Categorical(where[order], categories=["both", "a", "b"]),
+                **{name: column[order] for name, column in columns.items()},
+            }
+        )
+
+    @cached_property
+    def totals(self) -> pd.DataFrame:
+        """Features and errors a layer and position: what can be compared between any two CLTs.
+
+        ``kind, layer, position_a, position_b`` (−1 for none), and ``count``, ``activation`` (summed) and
+        ``influence`` (summed) each with ``_a``, ``_b`` and ``_change``; the largest change of influence first.
+        """
+        to_a = {there: here for here, there in self.alignment.items()}
+        sides = []
+        for side, graph in (("a", self.a), ("b", self.b)):
+            nodes = graph.nodes[graph.nodes["kind"].isin(["feature", "error"])].astype({"kind": str})
+            own, other = nodes["position"], nodes["position"].map(self.alignment if side == "a" else to_a)
+            other = other.fillna(-1).astype(np.int32)
+            nodes = nodes.assign(
+                position_a=own if side == "a" else other, position_b=other if side == "a" else own, count=1
+            )
+            grouped = nodes.groupby(["kind", "layer", "position_a", "position_b"])[["count", "activation", "influence"]]
+            sides.append(grouped.sum().astype(np.float64).add_suffix(f"_{side}"))
+        table = sides[0].join(sides[1], how="outer").fillna(0.0)
+        for name in ("count", "activation", "influence"):
+            table[f"{name}_change"] = table[f"{name}_b"] - table[f"{name}_a"]
+        counts = dict.fromkeys(("count_a", "count_b", "count_change"), np.int32)
+        order = np.argsort(-table["influence_change"].abs().to_numpy(), kind="stable")
+        return table.astype(counts).iloc[order].reset_index()
+
+    def summary(self) -> pd.DataFrame:
+        """Return by kind how many nodes are in both graphs and in one alone, and the influence that each part has."""
+        table = self.nodes.assign(count=1)
+        by_kind = table.groupby(["kind", "where"], as_index=False)[["count", "influence_a", "influence_b"]].sum()
+        return by_kind.sort_values(["kind", "where"], ignore_index=True)
+
+    def _kept(self, graph: Graph) -> Int[np.ndarray, " node"]:
+        if self.same_features:
+            return np.arange(len(graph.nodes))
+        return np.flatnonzero((graph.nodes["kind"] != "feature").to_numpy())
+
+    @cached_property
+    def _names_a(self) -> list[str]:
+        return self.a.nodes["node_id"].iloc[self._kept(self.a)].astype(str).tolist()
+
+    @cached_property
+    def _names_b(self) -> list[str]:
+        to_a = {there: here for here, there in self.alignment.items()}
+        nodes = self.b.nodes.iloc[self._kept(self.b)]
+        return [
+            # Every id ends in its position.
+            f"{node.rpartition('/')[0]}/{to_a[at]}" if at in to_a else f"b:{node}"
+            for node, at in zip(nodes["node_id"].astype(str), nodes["position"].tolist(), strict=True)
+        ]
+
+
+_VALUES = ("activation", "influence", "probability")
+
+
+def _is_whole(graph: Graph) -> bool:
+    """Tell whether every active feature of the prompt is in the graph with all its edges."""
+    uncut = graph.info.get("node_threshold", 1) == 1 and graph.info.get("edge_threshold", 1) == 1
+    return uncut and graph.info.get("active_features") == graph.n_features
+
+
+def _edges(
+    graph: Graph, kept: Int[np.ndarray, " node"], code: Int[np.ndarray, " node"], n_names: int
+) -> tuple[Int[np.ndarray, " edge"], Float[np.ndarray, "value edge"]]:
+    """Return for every edge between kept nodes its key, sorted, and its weight, share and signed influence."""
+    of_node = np.full(len(graph.nodes), -1)
+    of_node[kept] = code
+    target, source = graph.weights.nonzero(as_tuple=True)
+    weight = graph.weights[target, source]
+    share = weight / graph.incoming[target].clamp_min(1e-10)
+    reach = torch.from_numpy(graph.nodes["influence"].to_numpy(np.float32, copy=True)[graph.target_index])
+    reach[graph.n_features :] = graph.probability.float()
+    values = torch.stack([weight.float(), share.float(), share.float() * reach[target]]).numpy()
+    from_code = of_node[graph.source_index][source.numpy()]
+    to_code = of_node[graph.target_index][target.numpy()]
+    between = (from_code >= 0) & (to_code >= 0)
+    key = from_code[between] * n_names + to_code[between]
+    order = np.argsort(key)
+    return key[order], values[:, between][:, order]
