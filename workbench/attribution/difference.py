@@ -46,8 +46,7 @@ def difference(
         )
     n_positions = len(a.tokens), len(b.tokens)
     if alignment is None:
-        same_length = n_positions[0] == n_positions[1]
-        alignment = {at: at for at in range(n_positions[0])} if same_length else align_tokens(a.tokens, b.tokens)
+        alignment = default_alignment(a.tokens, b.tokens)
     for positions, n, name in zip((list(alignment), list(alignment.values())), n_positions, "ab", strict=True):
         if len(set(positions)) < len(positions) or not all(0 <= at < n for at in positions):
             raise ConfigError(
@@ -57,6 +56,11 @@ def difference(
     if same_features is None:
         same_features = a.info.get("clt") == b.info.get("clt")
     return GraphDifference(a, b, dict(alignment), same_features)
+
+
+def default_alignment(a: Sequence[str], b: Sequence[str]) -> dict[int, int]:
+    """Return position in a → position in b: the same where prompts are equally long, or by :func:`align_tokens`."""
+    return {at: at for at in range(len(a))} if len(a) == len(b) else align_tokens(a, b)
 
 
 def align_tokens(a: Sequence[str], b: Sequence[str]) -> dict[int, int]:
@@ -117,11 +121,11 @@ class GraphDifference:
             own, partner = table[f"position_{name}"], table[f"position_{other}"]
             table[f"position_{name}"] = own.fillna(partner.map(translate)).fillna(-1).astype(np.int32)
         for name, graph in (("a", self.a), ("b", self.b)):
-            if _is_whole(graph):
-                inactive = (table["kind"] == "feature") & (table[f"position_{name}"] >= 0)
-                for value in ("activation", "influence"):
-                    missing = inactive & table[f"{value}_{name}"].isna()
-                    table.loc[missing, f"{value}_{name}"] = 0.0
+            feature = (table["kind"] == "feature") & (table[f"position_{name}"] >= 0)
+            if _is_uncut(graph):
+                table.loc[feature & table[f"influence_{name}"].isna(), f"influence_{name}"] = 0.0
+            if _has_all_active(graph):
+                table.loc[feature & table[f"activation_{name}"].isna(), f"activation_{name}"] = 0.0
         for value in _VALUES:
             table[f"{value}_change"] = table[f"{value}_b"] - table[f"{value}_a"]
         size = (table["influence_b"].fillna(0) - table["influence_a"].fillna(0)).abs()
@@ -150,7 +154,7 @@ class GraphDifference:
         place = [np.searchsorted(every, key) for key in keys]
         present = np.zeros((2, len(every)), dtype=bool)
         columns: dict[str, np.ndarray] = {}
-        absent = 0.0 if _is_whole(self.a) and _is_whole(self.b) else np.nan
+        absent = 0.0 if _is_uncut(self.a) and _is_uncut(self.b) else np.nan
         filled = np.full((2, 3, len(every)), absent, dtype=np.float32)
         for side in (0, 1):
             present[side, place[side]] = True
@@ -225,10 +229,15 @@ class GraphDifference:
 _VALUES = ("activation", "influence", "probability")
 
 
-def _is_whole(graph: Graph) -> bool:
-    """Tell whether every active feature of the prompt is in the graph with all its edges."""
-    uncut = graph.info.get("node_threshold", 1) == 1 and graph.info.get("edge_threshold", 1) == 1
-    return uncut and graph.info.get("active_features") == graph.n_features
+def _is_uncut(graph: Graph) -> bool:
+    """Tell whether every feature that reaches an output is in the graph with all its edges."""
+    unpruned = graph.info.get("node_threshold", 1) == 1 and graph.info.get("edge_threshold", 1) == 1
+    return unpruned and graph.info.get("left_out_features") == 0
+
+
+def _has_all_active(graph: Graph) -> bool:
+    """Tell whether every active feature of the prompt is in the graph."""
+    return _is_uncut(graph) and graph.info.get("active_features") == graph.n_features
 
 
 def _edges(
