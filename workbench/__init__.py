@@ -6,23 +6,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench import plots
     from workbench.attribution import Graph, GraphScores
     from workbench.errors import WorkbenchError
+    from workbench.interventions import Edit, Intervention
+    from workbench.models import fetch
     from workbench.session import Session, open
+    from workbench.widgets import to_html
 
-__all__ = ["Graph", "GraphScores", "Session", "WorkbenchError", "open"]
+__all__ = [
+    "Edit",
+    "Graph",
+    "GraphScores",
+    "Intervention",
+    "Session",
+    "WorkbenchError",
+    "fetch",
+    "open",
+    "plots",
+    "to_html",
+]
 
 # Looked up on first use, so that `import workbench` costs neither torch nor transformer_lens.
 _HOME = {
+    "Edit": "workbench.interventions",
     "Graph": "workbench.attribution",
     "GraphScores": "workbench.attribution",
+    "Intervention": "workbench.interventions",
     "Session": "workbench.session",
     "WorkbenchError": "workbench.errors",
+    "fetch": "workbench.models",
     "open": "workbench.session",
+    "to_html": "workbench.widgets",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return importlib.import_module("workbench.plots")
     if name not in _HOME:
         raise AttributeError(f"module 'workbench' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

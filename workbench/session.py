@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
+import pandas as pd
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -13,10 +15,15 @@ from torch import Tensor
 from workbench.attribution import Graph, attribute
 from workbench.attribution.engine import DEFAULT_CAP
 from workbench.clt import CLT, default_clt, load_clt
+from workbench.errors import ModelError
 from workbench.features import promoted_tokens
-from workbench.models import LoadedModel, load_model
+from workbench.interventions import CleanRun, Edit, Intervention, Mode
+from workbench.models import LoadedModel, checked_tokens, load_model, tokenize
+from workbench.widgets import GraphExplorer, InterventionSliders
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import PreTrainedTokenizerBase
 
@@ -97,6 +104,114 @@ class Session:
             for row in features.itertuples()
         }
         return graph.with_labels(cast("dict[str, str]", labels))
+
+    def explore(self, graph: Graph, **options: Any) -> GraphExplorer:
+        """Return the graph as a widget; see :class:`workbench.widgets.GraphExplorer`.
+
+        A graph that has not been pruned is pruned with the usual thresholds (0.8 of the nodes' influence, 0.98 of
+        the edges'), and features without a label get the tokens that they promote::
+
+            explorer = bench.explore(graph)
+            explorer                        # the last line of a cell shows it
+            explorer.selected               # what was clicked, as a DataFrame
+
+        Args:
+            options: what :class:`GraphExplorer` takes besides the graph.
+        """
+        if "node_threshold" not in graph.info:
+            graph = graph.prune()
+        features = graph.nodes[graph.nodes["kind"] == "feature"]
+        if len(features) and (features["label"] == "").all():
+            graph = self.label(graph)
+        return GraphExplorer(graph, **options)
+
+    def intervene(
+        self,
+        prompt: str | Int[Tensor, " position"] | Graph,
+        edits: Iterable[Edit],
+        *,
+        mode: Mode = "propagated",
+        until: int | None = None,
+        chat: bool = False,
+        k: int = 10,
+    ) -> Intervention:
+        """Change feature activations and return what follows for the next token.
+
+        ::
+
+            bench.intervene(graph, [wb.Edit(layer=12, feature=311, position=-1, factor=0)]).tokens
+
+        See :func:`workbench.interventions.intervene` for what the modes show.
+
+        Args:
+            prompt: text, token ids whose first is the start token, or a graph, whose prompt is meant.
+            edits: what to change.
+            mode: ``"propagated"`` (nothing is held), ``"direct"`` (the graph's own edges) or ``"constrained"``.
+            until: the last layer that is held, for ``"constrained"`` only.
+            chat: put the text through the model's chat template.
+            k: how many of the most probable tokens enter the table ``tokens``.
+
+        Raises:
+            InterventionError: an edit cannot be applied to this prompt, or ``mode`` and ``until`` do not fit.
+            PromptError: the prompt is empty or too long.
+            ModelError: the graph is of another model.
+        """
+        return self._clean_run(self._token_ids(prompt, chat=chat)).intervene(edits, mode=mode, until=until, k=k)
+
+    def sliders(
+        self,
+        graph: Graph,
+        *,
+        nodes: pd.DataFrame | Sequence[str],
+        mode: str = "propagated",
+        values: Mapping[str, float] | None = None,
+        k: int = 10,
+    ) -> InterventionSliders:
+        """Return one slider for each feature node, and the next token's probabilities beside them.
+
+        Args:
+            graph: the graph whose prompt is run.
+            nodes: rows of ``graph.nodes``, as ``explorer.selected`` gives them, or node ids. Features alone have
+                an activation to scale: other nodes among them are left out.
+            mode: ``"propagated"`` or ``"direct"``.
+            values: node id → factor to begin with; 1 for the others.
+            k: how many tokens to show.
+
+        Raises:
+            ConfigError: there is no feature among the nodes, an id is unknown, or a value cannot be used.
+            ModelError: the graph is of another model.
+        """
+        if not isinstance(nodes, pd.DataFrame):
+            nodes = graph.select(nodes)
+        is_feature = nodes["kind"] == "feature"
+        if is_feature.any():
+            nodes = nodes[is_feature]
+        clean = self._clean_run(self._token_ids(graph))
+        return InterventionSliders(
+            nodes,
+            lambda edits, mode: clean.intervene(edits, mode=cast("Mode", mode), k=k),
+            prompt=graph.prompt,
+            mode=mode,
+            values=values,
+            k=k,
+        )
+
+    @cached_property
+    def _clean_run(self) -> Callable[[tuple[int, ...]], CleanRun]:
+        # One pass a prompt, however many edits are tried on it; a few prompts at a time are compared with each other.
+        return lru_cache(maxsize=4)(lambda ids: CleanRun.of(self.loaded, self.clt, torch.tensor(ids)))
+
+    def _token_ids(self, prompt: str | Int[Tensor, " position"] | Graph, *, chat: bool = False) -> tuple[int, ...]:
+        if isinstance(prompt, Graph):
+            if prompt.info.get("fingerprint", self.loaded.fingerprint) != self.loaded.fingerprint:
+                raise ModelError(
+                    f"The graph is of the model {prompt.info.get('model')!r}, but this session has "
+                    f"{self.loaded.name!r} open: open the graph's model, or attribute the prompt here."
+                )
+            return prompt.token_ids
+        if isinstance(prompt, str):
+            prompt = tokenize(self.loaded, prompt, chat=chat)
+        return tuple(checked_tokens(self.loaded, prompt).tolist())
 
 
 def open(

@@ -32,11 +32,11 @@ def trace(
     node_threshold: Annotated[float, typer.Option(min=0, max=1, help="Share of the nodes' influence to keep.")] = 0.8,
     edge_threshold: Annotated[float, typer.Option(min=0, max=1, help="Share of the edges' influence to keep.")] = 0.98,
     cap: Annotated[int | None, typer.Option(min=1, help="Largest number of features [default: 8192].")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for graph.json, nodes.csv and edges.csv.")] = Path("out/trace"),
+    out: Annotated[Path, typer.Option(help="Folder for the graph's four files.")] = Path("out/trace"),
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch a named model first if it is not here.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Trace one prompt: its attribution graph as files, and a summary on the terminal."""
+    """Trace one prompt: its graph as graph.json, nodes.csv, edges.csv and graph.html, and a summary on the terminal."""
     start = time.perf_counter()
     import workbench
     from workbench.attribution.engine import DEFAULT_CAP
@@ -50,7 +50,7 @@ def trace(
     bench = workbench.open(model, clt=clt)
     graph = bench.attribute(prompt, targets=target or None, chat=chat, cap=cap or DEFAULT_CAP)
     pruned = bench.label(graph.prune(node_threshold, edge_threshold))
-    files = write_graph(pruned, out)
+    files = [*write_graph(pruned, out), workbench.to_html(pruned, out / "graph.html")]
     result = _result(prompt, graph, pruned)
     result |= {
         "seconds": round(graph.info["seconds"], 3),

@@ -6,12 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import typer
+from nbformat.sign import NotebookNotary
 
 from workbench.cli import app as frame
 from workbench.cli.app import run
 from workbench.errors import PromptError
+
+ROOT = Path(__file__).parents[3]
 
 
 def workbench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -147,10 +151,29 @@ def test_doctor_says_what_to_do(tmp_path: Path) -> None:
     assert all(check["remedy"] for check in report["checks"] if check["status"] != "ok")
 
 
-def test_lab_hands_over_to_jupyterlab(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lab_hands_over_to_jupyterlab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _, command: started.append(command))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/a/users/own")
     assert run(["lab", "--no-browser"]) == 0
     assert started[0][1:3] == ["-m", "jupyterlab"]
     assert started[0][3].endswith("/notebooks")
-    assert started[0][4:] == ["--no-browser"]
+    assert started[0][4] == "--no-browser"
+    assert started[0][5].endswith("/notebooks/00_quickstart.ipynb")
+    own, ours = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert own == "/a/users/own"
+    overrides = json.loads((Path(ours) / "labconfig" / "default_setting_overrides.json").read_text(encoding="utf-8"))
+    assert overrides["@jupyter-widgets/jupyterlab-manager:plugin"] == {"saveState": True}
+
+
+def test_lab_trusts_the_quickstart_so_that_its_stored_widgets_show(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    notebook = nbformat.read(ROOT / "notebooks" / "00_quickstart.ipynb", as_version=4)
+    assert not NotebookNotary().check_signature(notebook)
+    assert run(["lab"]) == 0
+    assert NotebookNotary().check_signature(notebook)

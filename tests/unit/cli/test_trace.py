@@ -42,11 +42,14 @@ def test_json_is_one_object_with_the_documented_keys(
     assert set(result) == KEYS
     assert result["tokens"] == ["<s>", "w3", "w4", "w5", "w6"]
     assert all(set(target) == {"token", "probability"} for target in result["targets"])
-    assert [Path(file).name for file in result["files"]] == ["graph.json", "nodes.csv", "edges.csv"]
+    assert [Path(file).name for file in result["files"]] == [
+        "graph.json", "nodes.csv", "edges.csv", "graph.html",
+    ]  # fmt: skip
     with Path(result["files"][1]).open(encoding="utf-8") as file:
         assert len(list(csv.reader(file))) == result["nodes"] + 1
     with Path(result["files"][2]).open(encoding="utf-8") as file:
         assert len(list(csv.reader(file))) == result["edges"] + 1
+    assert "</html>" in Path(result["files"][3]).read_text(encoding="utf-8")
 
 
 def test_thresholds_of_one_write_the_whole_graph(

@@ -1,0 +1,106 @@
+"""The session on a tiny model: what joins the parts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from helpers import tiny_clt, tiny_model, tiny_prompt
+
+import workbench as wb
+from workbench.attribution import Graph
+from workbench.errors import ConfigError, InterventionError, ModelError
+
+
+@pytest.fixture(scope="module")
+def bench() -> wb.Session:
+    model = tiny_model("llama", dtype=torch.float32)
+    return wb.Session(loaded=model, clt=tiny_clt(model, n_features=16), clt_name="tiny")
+
+
+@pytest.fixture(scope="module")
+def graph(bench: wb.Session) -> Graph:
+    return bench.attribute(tiny_prompt(), progress=False)
+
+
+def features(graph: Graph, n: int) -> list[str]:
+    """Return the ids of the n most influential features."""
+    nodes = graph.nodes[graph.nodes["kind"] == "feature"]
+    return list(nodes.nlargest(n, "influence")["node_id"])
+
+
+def test_a_whole_graph_is_pruned_and_labelled_before_it_is_shown(bench: wb.Session, graph: Graph) -> None:
+    explorer = bench.explore(graph)
+    shown = explorer.graph
+    assert len(shown.nodes) < len(graph.nodes)
+    assert shown.nodes.loc[shown.nodes["kind"] == "feature", "label"].str.startswith("→ ").all()
+    explorer.close()
+
+
+def test_a_pruned_and_labelled_graph_is_shown_as_it_is(bench: wb.Session, graph: Graph) -> None:
+    pruned = graph.prune(0.6, 0.9)
+    node = features(pruned, 1)[0]
+    explorer = bench.explore(pruned.with_labels({node: "mine"}), selected=[node])
+    assert len(explorer.graph.nodes) == len(pruned.nodes)
+    assert list(explorer.selected["label"]) == ["mine"]
+    explorer.close()
+
+
+def test_a_graph_stands_for_its_prompt_in_an_intervention(bench: wb.Session, graph: Graph) -> None:
+    edits = [wb.Edit.node(node, factor=-1) for node in features(graph, 2)]
+    by_graph, by_text = (bench.intervene(prompt, edits) for prompt in (graph, tiny_prompt()))
+    assert by_graph.kl > 0
+    assert torch.equal(by_graph.logits.after, by_text.logits.after)
+
+
+def test_the_clean_run_of_a_prompt_is_made_once(bench: wb.Session, graph: Graph) -> None:
+    first = bench.intervene(graph, [])
+    second = bench.intervene(tiny_prompt(), [wb.Edit.node(features(graph, 1)[0], factor=0)])
+    assert first.clean is second.clean
+
+
+def test_sliders_run_the_model_on_the_graphs_prompt(bench: wb.Session, graph: Graph) -> None:
+    node = features(graph, 1)[0]
+    sliders = bench.sliders(graph, nodes=[node])
+    sliders.values = {node: -2}
+    assert sliders.wait(60)
+    expected = bench.intervene(graph, [wb.Edit.node(node, factor=-2)]).tokens.set_index("token_id")["after"]
+    shown = sliders.tokens.set_index("token_id")["after"]
+    assert shown.to_dict() == pytest.approx(expected[shown.index].to_dict())
+    sliders.close()
+
+
+def test_of_a_mixed_selection_the_features_get_sliders(bench: wb.Session, graph: Graph) -> None:
+    node = features(graph, 1)[0]
+    sliders = bench.sliders(graph, nodes=graph.select([node, "t/2"]))
+    assert list(sliders.values) == [node]
+    sliders.close()
+
+
+def test_a_selection_without_features_is_refused(bench: wb.Session, graph: Graph) -> None:
+    with pytest.raises(ConfigError, match="t/2"):
+        bench.sliders(graph, nodes=["t/2"])
+
+
+def test_an_unknown_node_is_named(graph: Graph) -> None:
+    with pytest.raises(ConfigError, match="no node 'f/99/0/1'"):
+        graph.select(["t/2", "f/99/0/1"])
+
+
+def test_nodes_come_in_the_order_asked_for(graph: Graph) -> None:
+    ids = ["t/3", *features(graph, 2), "t/1"]
+    assert list(graph.select(ids)["node_id"]) == ids
+
+
+def test_a_graph_of_another_model_is_refused(bench: wb.Session, graph: Graph) -> None:
+    foreign = dataclasses.replace(graph, info={**graph.info, "fingerprint": "0", "model": "another"})
+    with pytest.raises(ModelError, match="'another'"):
+        bench.intervene(foreign, [])
+    with pytest.raises(ModelError, match="'another'"):
+        bench.sliders(foreign, nodes=features(graph, 1))
+
+
+def test_an_edit_that_cannot_be_applied_is_refused(bench: wb.Session, graph: Graph) -> None:
+    with pytest.raises(InterventionError, match="99"):
+        bench.intervene(graph, [wb.Edit(layer=0, feature=99, position=1, value=1.0)])
