@@ -19,11 +19,6 @@ from workbench.widgets.kit.requests import Method
 Nodes: TypeAlias = pd.DataFrame | Sequence[str] | str
 """A choice of nodes: a table with a column ``node_id`` (such as rows of ``graph.nodes``), a list of ids, or one id."""
 
-_ID_FORMS = (
-    "f/{layer}/{feature}/{position}, e/{layer}/{position}, t/{position}, b/{layer}/{site}/{position}, "
-    "l/{token}/{position}"
-)
-
 
 class GraphExplorer(Widget, bundle="graph-explorer"):
     """An attribution graph to explore: token positions from left to right, layers from bottom to top.
@@ -83,7 +78,6 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
             if value < 1:
                 raise ConfigError(f"{name} is {value}, but something has to be drawn: give a number from 1.")
         self._graph = graph
-        self._row = {node_id: row for row, node_id in enumerate(graph.nodes["node_id"])}
         selected_ids, pinned_ids = self._ids(selected), self._ids(pinned)
         drawn = drawn_graph(graph, max_nodes=max_nodes, max_edges=max_edges, keep={*selected_ids, *pinned_ids})
         super().__init__(
@@ -126,7 +120,7 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
     def selected_edges(self) -> pd.DataFrame:
         """The rows of ``graph.edges`` that begin or end at a selected node, the most influential first."""
         graph = self._graph
-        rows = [self._row[node_id] for node_id in self.selected_ids]
+        rows = graph.row_of_node[self.selected_ids]
         is_source, is_target = (np.isin(index, rows) for index in (graph.source_index, graph.target_index))
         into = edges_between(graph, _where(is_target), _where(np.ones_like(is_source)))
         out_of = edges_between(graph, _where(~is_target), _where(is_source))
@@ -171,7 +165,7 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
 
     def _connections(self, params: Mapping[str, Any]) -> dict[str, Any]:
         (node_id,) = self._ids(str(params.get("node_id")))
-        return connections(self._graph, self._row[node_id])
+        return connections(self._graph, int(self._graph.row_of_node[node_id]))
 
     def _ids(self, nodes: Nodes) -> list[str]:
         """Return the ids of a choice of nodes, each once."""
@@ -182,17 +176,11 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
                 )
             nodes = nodes["node_id"].astype(str).tolist()
         ids = list(dict.fromkeys([nodes] if isinstance(nodes, str) else nodes))
-        unknown = next((node_id for node_id in ids if node_id not in self._row), None)
-        if unknown is not None:
-            raise ConfigError(
-                f"There is no node {unknown!r} in this graph: ids look like {self._graph.nodes['node_id'].iloc[0]!r} "
-                f"({_ID_FORMS}); graph.nodes lists them."
-            )
+        self._graph.select(ids)  # an unknown one is refused there
         return ids
 
     def _table(self, ids: Sequence[str]) -> pd.DataFrame:
-        rows = [self._row[node_id] for node_id in ids]
-        return self.graph.nodes.iloc[rows].reset_index(drop=True)
+        return self.graph.select(ids).reset_index(drop=True)
 
 
 def _where(mask: np.ndarray) -> torch.Tensor:

@@ -120,9 +120,14 @@ export class Stage {
     return this.#shown;
   }
 
+  /** The element whose size the canvases have: that of the stage without the scroll bar of a long prompt. */
+  get sized(): HTMLElement {
+    return this.#scroller;
+  }
+
   /** Take the size of the element; call when it changes. */
   resize(): void {
-    const { clientWidth: width, clientHeight: height } = this.element;
+    const { clientWidth: width, clientHeight: height } = this.#scroller;
     if (width === 0 || height === 0) return;
     this.#width = width;
     this.#height = height;
@@ -241,8 +246,10 @@ export class Stage {
     // The most influential edges come first; what is drawn later goes beneath them.
     if (pass > 0) context.globalCompositeOperation = "destination-over";
     const edges = this.#shown.edges.subarray(pass * SLICE, (pass + 1) * SLICE);
+    // The more there are, the fainter each: the picture stays about as dark.
+    const fade = Math.min((6000 / Math.max(this.#shown.edges.length, 1)) ** 0.5, 1);
     drawEdges(context, this.#graph, layout, edges, look, {
-      alpha: (strength) => (dark ? 0.05 : 0.04) + 0.5 * strength ** 1.5,
+      alpha: (strength) => ((dark ? 0.05 : 0.04) + 0.5 * strength ** 1.5) * fade,
       width: (strength) => (strength < 0.3 ? hairline() : 0.5 + 1.9 * strength),
     });
   }

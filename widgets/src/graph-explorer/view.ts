@@ -91,7 +91,9 @@ export class View {
       this.#stage.resize();
     });
     observer.observe(this.element);
-    observer.observe(this.#stage.element);
+    observer.observe(this.#stage.sized);
+    // A scroll bar that comes or goes changes the window alone.
+    observer.observe(this.#stage.canvas);
     this.#ends.push(() => observer.disconnect());
     // Another screen, or another zoom, has other pixels.
     const screen = matchMedia(`(resolution: ${devicePixelRatio || 1}dppx)`);
