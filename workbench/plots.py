@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Blue and orange can be told apart by everybody and on either background; grey text reads on both.
 _BEFORE, _AFTER = "#9aa3ad", "#2f7fd6"
+# One blue that covers the more the larger the value: it stands out on either background, and small values show.
+_SCALE = [[at, f"rgba(47, 127, 214, {cover})"] for at, cover in ((0, 0), (0.02, 0.12), (0.1, 0.4), (0.3, 0.7), (1, 1))]
 _TEXT, _GRID = "#7d848c", "rgba(128, 132, 140, 0.25)"
 
 
@@ -50,7 +52,8 @@ def influence_map(graph: Graph) -> go.Figure:
     Pruning"); a dark field is a layer and position whose features carry much of it.
     """
     features = graph.nodes[graph.nodes["kind"] == "feature"]
-    n_layers = int(graph.nodes["layer"].max()) + 1 if len(features) else 1
+    # The logits stand one layer above the last.
+    n_layers = int(graph.info.get("n_layers", graph.nodes["layer"].max()))
     grid = np.zeros((n_layers, len(graph.tokens)))
     counts = np.zeros_like(grid, dtype=int)
     place = features["layer"].to_numpy(np.int64), features["position"].to_numpy(np.int64)
@@ -60,7 +63,9 @@ def influence_map(graph: Graph) -> go.Figure:
         go.Heatmap(
             z=grid,
             customdata=counts,
-            colorscale=[[0, "rgba(47, 127, 214, 0)"], [1, "rgb(23, 86, 160)"]],
+            colorscale=_SCALE,
+            xgap=1,
+            ygap=1,
             colorbar={"title": "influence", "thickness": 12, "outlinewidth": 0},
             hovertemplate="layer %{y}, position %{x}<br>influence %{z:.4f}, %{customdata} features<extra></extra>",
         )
@@ -68,7 +73,7 @@ def influence_map(graph: Graph) -> go.Figure:
     ticks = list(range(len(graph.tokens)))
     figure.update_xaxes(title="position", tickvals=ticks, ticktext=_labels(graph.tokens, numbered=False), tickangle=-45)
     figure.update_yaxes(title="layer")
-    return _styled(figure, height=460)
+    return _styled(figure, height=460).update_xaxes(showgrid=False).update_yaxes(showgrid=False)
 
 
 def intervention(result: Intervention, *, k: int = 10) -> go.Figure:

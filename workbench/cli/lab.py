@@ -41,7 +41,7 @@ def lab(context: typer.Context) -> None:
 
 
 def _trust(notebook: Path) -> None:
-    """Let the stored widgets of the notebook show: JupyterLab shows none of a notebook that it was not told to trust."""
+    """Let the stored widgets of the notebook show: JupyterLab shows none of a notebook that nobody trusts."""
     from nbformat import read
     from nbformat.sign import NotebookNotary
 
