@@ -111,7 +111,7 @@ class Sliders {
       () => this.#model.off("msg:custom", heard),
       claimKeys(this.#root),
       watchTheme(this.#root, () => {}),
-      watchConnection(this.#el, () => this.#draw()),
+      watchConnection(this.#model as AnyModel, this.#el, () => this.#draw()),
     );
     this.#draw();
     return () => {

@@ -375,7 +375,8 @@ describe("without a kernel", () => {
   it("the sliders stand still, the bars stay, and the widget says what to do", async () => {
     const shown = await view(answered());
     vi.useRealTimers();
-    shown.el.classList.add("jupyter-widgets-disconnected");
+    // What the model of a restarted kernel says.
+    shown.model.emit("comm_live_update");
     await vi.waitFor(() => expect(shown.root.dataset.phase).toBe("offline"));
     expect(shown.notice).toContain("The kernel is gone");
     const controls = [...shown.el.querySelectorAll<HTMLInputElement>("li input, li button, [data-mode]")];
@@ -383,6 +384,15 @@ describe("without a kernel", () => {
     expect(controls.every((control) => control.disabled)).toBe(true);
     expect(shown.find<HTMLButtonElement>("[data-testid=reset]").disabled).toBe(true);
     expect(shown.bars()).toHaveLength(2);
+  });
+
+  it("a view that JupyterLab marked before it was drawn is as still", () => {
+    const el = document.createElement("div");
+    el.className = "jupyter-widgets-disconnected";
+    document.body.append(el);
+    widget.render({ model: new Model(answered()), el } as never);
+    expect(el.querySelector<HTMLElement>(".sliders")!.dataset.phase).toBe("offline");
+    expect(el.querySelector<HTMLInputElement>("input[type=range]")!.disabled).toBe(true);
   });
 
   it("a stand-alone page says that it is one", () => {
