@@ -74,7 +74,9 @@ def attribute(
         "set a smaller cap or shorten the prompt",
     )
     features, left_out_influence, estimating = within_cap(local, reachable, outputs, cap)
+    before_sweep = time.perf_counter()
     result = sweep(local, features, outputs, progress=progress)
+    sweep_seconds = time.perf_counter() - before_sweep
     error = result.row_sum_error()
     if error > _BROKEN:
         raise ModelError(
@@ -112,6 +114,7 @@ def attribute(
             "left_out_features": len(reachable) - len(features),
             "left_out_influence": left_out_influence,
             "operations": result.operations + estimating,
+            "sweep_seconds": sweep_seconds,
             "seconds": time.perf_counter() - start,
         },
     )

@@ -1,0 +1,115 @@
+"""`workbench bench`: speed and memory, for people and for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.output import console, print_json
+from workbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    group = typer.Typer(help="Measure speed and memory.", rich_markup_mode=None, no_args_is_help=True)
+    group.callback()(lambda: None)
+    group.command("attribution")(attribution)
+    app.add_typer(group, name="bench")
+
+
+def attribution(
+    part: Annotated[
+        list[str] | None, typer.Option("--part", help="uncapped, length or cap (repeatable) [default: all].")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="A model with a shipped CLT (repeatable) [default: both].")
+    ] = None,
+    length: Annotated[
+        list[int] | None,
+        typer.Option("--length", min=2, max=128, help="Tokens of a prompt (repeatable) [default: 8 … 128]."),
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs of a case; the fastest counts.")] = 3,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure attribution: one case without a cap, prompts of growing length, and what a cap costs."""
+    from workbench.benchmarks import attribution as benchmark
+
+    unknown = set(part or ()) - set(benchmark.PARTS)
+    if unknown:
+        raise ConfigError(f"The benchmark has no part {min(unknown)!r}: choose from {', '.join(benchmark.PARTS)}.")
+    result = benchmark.run(
+        part or benchmark.PARTS,
+        models=model or benchmark.MODELS,
+        lengths=length or benchmark.LENGTHS,
+        repeats=repeats,
+    )
+    if json:
+        print_json(result)
+    else:
+        _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
+    out = console()
+    facts = result["machine"]
+    out.print(
+        f"{facts['cores']} cores, {facts['threads']} threads, {facts['matmul_gflops']} GFLOP/s in matrix products, "
+        f"load {facts['load'][0]} before the first case\n",
+        soft_wrap=True,
+    )
+    one = result.get("uncapped_9_tokens")
+    if one:
+        out.print(
+            f"{one['active_features']} active features, no cap: {one['seconds']} s, "
+            f"{one['peak_memory_mb'] / 1000:.2f} GB, "
+            f"{one['fraction_of_matmul_rate']:.0%} of the rate of matrix products\n",
+            soft_wrap=True,
+        )
+    if "by_length" in result:
+        rows = [
+            (
+                row["model"],
+                str(row["tokens"]),
+                f"{row['seconds']:.2f}",
+                f"{row['peak_memory_mb'] / 1000:.2f}",
+                f"{row['nodes']:,}",
+                f"{row['edges']:,}",
+                f"{row['left_out_influence']:.1%}",
+            )
+            for row in result["by_length"]
+        ]
+        out.print(_table(("model", "tokens", "s", "GB", "nodes", "edges", "left out"), rows))
+        for name, exponent in result["growth_exponent"].items():
+            if exponent is not None:
+                out.print(f"{name}: seconds grow like tokens^{exponent}")
+        out.print()
+    if "by_cap" in result:
+        rows = [
+            (
+                row["model"],
+                str(row["cap"]),
+                row["rule"],
+                f"{row['seconds']:.2f}",
+                f"{row['replacement']:.3f}",
+                f"{row['completeness']:.3f}",
+                "" if row["left_out_influence"] is None else f"{row['left_out_influence']:.1%}",
+            )
+            for row in result["by_cap"]
+        ]
+        out.print(_table(("model", "cap", "rule", "s", "repl.", "compl.", "left out"), rows))
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        made.add_column(column, justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*row)
+    return made
