@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
@@ -34,14 +35,26 @@ from workbench.clt.trainer import StopFlag
 from workbench.models import LoadedModel, NamedModel, capture_reads_and_writes, from_huggingface
 from workbench.models.registry import Wheel
 
-# --- tiny random models of five architectures -------------------------------------------------------------------------
+# --- tiny random models of six architectures --------------------------------------------------------------------------
 
-Architecture = Literal["llama", "gemma3", "qwen3", "gpt2", "pythia"]
-ARCHITECTURES: tuple[Architecture, ...] = ("llama", "gemma3", "qwen3", "gpt2", "pythia")
+Architecture = Literal["llama", "gemma2", "gemma3", "qwen3", "gpt2", "pythia"]
+ARCHITECTURES: tuple[Architecture, ...] = ("llama", "gemma2", "gemma3", "qwen3", "gpt2", "pythia")
 VOCABULARY = 50
 
 _CONFIGS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
     "llama": (LlamaConfig, {"num_key_value_heads": 2}),
+    # Soft caps so low that they bite on attention scores and logits of this size.
+    "gemma2": (
+        Gemma2Config,
+        {
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "sliding_window": 4,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            "attn_logit_softcapping": 2.0,
+            "final_logit_softcapping": 3.0,
+        },
+    ),
     # Prompts longer than the window of 4 tell a sliding layer from a full one.
     "gemma3": (
         Gemma3TextConfig,

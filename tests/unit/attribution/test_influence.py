@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from helpers import tiny_clt, tiny_model, tiny_tokens
@@ -87,3 +90,28 @@ def test_errors_can_be_pruned_like_features(graph: Graph) -> None:
 def test_a_threshold_outside_zero_to_one_is_refused(graph: Graph, threshold: float) -> None:
     with pytest.raises(ConfigError, match="node_threshold"):
         graph.prune(node_threshold=threshold)
+
+
+def test_influence_of_8192_features_needs_no_second_matrix() -> None:
+    """By back substitution, layer by layer: beside the matrix of 268 MB it takes a few vectors."""
+    script = """
+import torch
+from workbench.attribution.influence import influence
+from workbench.memory import peak_memory_mb
+n, n_layers = 8192, 32
+layer = torch.arange(n) // (n // n_layers)
+normalized = torch.rand(n + 4, n)
+for start in range(0, n, 256):
+    normalized[start : start + 256, start:] = 0
+for block in normalized.split(256):
+    block /= block.sum(dim=1, keepdim=True).clamp_min(1e-10)
+before = peak_memory_mb()
+total = influence(normalized, layer, torch.full((4,), 0.25))
+print(peak_memory_mb() - before, float(total[layer == 0].sum()), float(total.min()))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    megabytes, first_layer, least = map(float, result.stdout.split())
+    assert megabytes < 32
+    # Every row sums to one and ends in the first layer, so all of the influence passes through it.
+    assert first_layer == pytest.approx(1, abs=1e-3)
+    assert least > 0
