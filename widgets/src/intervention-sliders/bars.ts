@@ -152,7 +152,7 @@ function makeRow(bar: Bar): Cells {
   const beforeText = h("td", { class: "sliders-number wb-muted" });
   const afterText = h("td", { class: "sliders-number" });
   const change = h("td", { class: "sliders-number sliders-change" });
-  const text = others ? "all other tokens" : visible(bar.token);
+  const text = others ? "all others" : visible(bar.token);
   const row = h(
     "tr",
     others

@@ -156,10 +156,8 @@ class Sliders {
     const shown = "tokens" in result;
     const online = connection(this.#el);
     const error = this.#model.get("error");
-    const settled = same(this.#model.get("answered"), {
-      values: this.#model.get("values"),
-      mode: this.#model.get("mode"),
-    });
+    const asked = { values: this.#model.get("values"), mode: this.#model.get("mode") };
+    const settled = same(this.#model.get("answered"), asked);
     if (settled || online !== "live") this.#stopWaiting();
     else this.#wait();
     const now = phase({ live: online === "live", settled, slow: this.#slow, error });
@@ -169,10 +167,8 @@ class Sliders {
     if (shown) this.#bars.show(result as Result);
     this.#empty.hidden = shown || now === "failed";
     fill(this.#empty, now === "offline" ? "No result was saved." : "The model runs for the first time …");
-    fill(
-      this.#status,
-      now === "slow" ? this.#waitingFor() : now === "failed" && shown ? "of the last run that worked" : "",
-    );
+    const stale = shown && (now === "failed" || now === "offline") && !same(result, asked);
+    fill(this.#status, now === "slow" ? this.#waitingFor() : stale ? "of the last run that worked" : "");
     // While the next run is under way the last error stays: the page would jump at every step of a drag.
     this.#notify(online === "live" ? "" : OFFLINE[online], online === "live" ? error : "");
     if (shown && now === "ready") this.#tellSoon(summary((result as Result).tokens));

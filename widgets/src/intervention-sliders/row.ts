@@ -103,7 +103,7 @@ export class Row {
         "span",
         { class: "sliders-place", title: `position ${node.position}` },
         h("span", { class: "wb-token" }, visible(node.token)),
-        h("span", { class: "wb-muted" }, ` ${node.position}`),
+        h("span", { class: "wb-muted" }, node.position),
       ),
       h("bdi", { class: `sliders-label${node.label === "" ? " wb-muted" : ""}`, title: label }, label),
       this.#activation,

@@ -99,8 +99,8 @@ describe("a slider", () => {
     const { el } = await view(answered());
     const rows = [...el.querySelectorAll(".sliders-row")];
     expect(rows.map((row) => row.querySelector(".sliders-name")!.textContent)).toEqual([
-      "12/311·went 5→ ' store'activation 4.00",
-      "3/7↵ 2no label",
+      "12/311·went5→ ' store'activation 4.00",
+      "3/7↵2no label",
     ]);
   });
 
@@ -350,7 +350,8 @@ describe("waiting", () => {
 describe("an error", () => {
   it("is shown with the bars of the last run that worked, and goes with the next success", async () => {
     const shown = await view(answered());
-    await receive(shown, { error: "Feature 3/7 is inactive." });
+    const asked = { values: { ...CLEAN_VALUES, [SECOND]: 2 }, mode: "propagated" as const };
+    await receive(shown, { ...asked, error: "Feature 3/7 is inactive.", answered: asked });
     expect(shown.root.dataset.phase).toBe("failed");
     expect(shown.notice).toBe("Feature 3/7 is inactive.");
     expect(shown.find(".wb-notice").getAttribute("role")).toBe("alert");
