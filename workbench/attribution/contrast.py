@@ -26,7 +26,7 @@ from workbench.clt import CLT
 from workbench.errors import ConfigError, PromptError
 from workbench.models import LoadedModel, capture, checked_tokens, token_strings, tokenize
 
-WITHIN = 0.05
+WITHIN = 0.01
 
 
 def nearly_active(
@@ -35,7 +35,7 @@ def nearly_active(
     prompt: str | Int[Tensor, " position"],
     *,
     within: float = WITHIN,
-    k: int | None = None,
+    k: int | None = 100,
     chat: bool = False,
 ) -> pd.DataFrame:
     """Return the inactive features of a prompt that are close to their threshold, the closest first.
@@ -44,7 +44,7 @@ def nearly_active(
         prompt: text, or token ids whose first is the start token.
         within: the largest distance: how far what the CLT reads would have to move, straight towards the feature's
             encoder, as a share of its own norm.
-        k: how many rows at most.
+        k: how many rows at most; None for all.
         chat: put the text through the model's chat template.
 
     Returns:
@@ -109,8 +109,9 @@ def contrasted_features(
         chat: put both texts through the model's chat template.
 
     Returns:
-        ``layer, feature, position_a, position_b, token_a, token_b, activation_a, pre_activation_b, threshold,
-        margin_b, distance_b``; the closest to its threshold on ``other`` first.
+        ``layer, feature, position_a, position_b, token_a, token_b, activation_a, pre_activation_b, lost``
+        (activation_a − pre_activation_b), ``threshold, margin_b, distance_b`` (as in :func:`nearly_active`); what
+        has lost most first.
 
     Raises:
         PromptError: a prompt is empty or too long.
@@ -150,6 +151,7 @@ def contrasted_features(
                     "token_b": strings[1][position_b],
                     "activation_a": active[row, feature].float().numpy(force=True),
                     "pre_activation_b": pre[row, feature].float().numpy(force=True),
+                    "lost": (active - pre)[row, feature].float().numpy(force=True),
                     "threshold": clt.threshold[layer, feature].float().numpy(force=True),
                     "margin_b": margin[row, feature].float().numpy(force=True),
                     "distance_b": distance[row, feature].float().numpy(force=True),
@@ -157,7 +159,7 @@ def contrasted_features(
             )
         )
     table = pd.concat(found, ignore_index=True)
-    order = np.argsort(table["distance_b"].to_numpy(), kind="stable")[:k]
+    order = np.argsort(-table["lost"].to_numpy(), kind="stable")[:k]
     return table.iloc[order].reset_index(drop=True)
 
 
@@ -191,10 +193,9 @@ class Contrast:
             ConfigError: the feature is not among those explained.
         """
         target = f"p/{layer}/{feature}/{position}"
-        edges = self.difference.edges
-        edges = edges[edges["target"].astype(str) == target].astype({"source": str})
-        if edges.empty:
+        if target not in set(self.difference.nodes["node"]):
             raise ConfigError(f"The contrast does not explain {target!r}: take a row of contrast.features.")
+        edges = self.difference.inputs(target).astype({"source": str})
         table = edges.merge(self.difference.nodes, left_on="source", right_on="node", suffixes=("", "_of_node"))
         columns = ["source", "kind", "token_a", "token_b", "label", "where", "weight_a", "weight_b", "weight_change"]
         order = np.argsort(table["weight_change"].to_numpy(), kind="stable")
@@ -225,8 +226,7 @@ def contrast(
     Args:
         prompt: where the features are active.
         other: where they are inactive.
-        features: rows of :func:`contrasted_features` to explain; by default the k that are closest to their
-            threshold on ``other``.
+        features: rows of :func:`contrasted_features` to explain; by default the k that have lost most.
         alignment: position in ``prompt`` → position in ``other``, as in
             :func:`workbench.attribution.difference.difference`.
         k: how many features to explain when none are given.

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from workbench.attribution.graph import Graph
 from workbench.errors import ConfigError
@@ -144,34 +146,54 @@ class GraphDifference:
         ``influence`` (|share| times the target's influence, with the sign of the share) each with ``_a``, ``_b`` and
         ``_change``. An edge that is absent where nothing was pruned or capped has the weight 0, otherwise NaN.
         """
+        table = self._edge_table(None)
+        order = np.argsort(-(table["influence_b"].fillna(0) - table["influence_a"].fillna(0)).abs(), kind="stable")
+        return table.iloc[order].reset_index(drop=True)
+
+    def inputs(self, node: str) -> pd.DataFrame:
+        """Return the edges into one node, with the columns of :attr:`edges`; what lowers its input most first.
+
+        Args:
+            node: as in the column ``node`` of :attr:`nodes`.
+
+        Raises:
+            ConfigError: neither graph has edges into such a node.
+        """
+        table = self._edge_table(node)
+        if table.empty:
+            raise ConfigError(f"Neither graph has edges into a node {node!r}: choose a feature or an output.")
+        order = np.argsort(table["weight_change"].fillna(0), kind="stable")
+        return table.iloc[order].reset_index(drop=True)
+
+    def _edge_table(self, target: str | None) -> pd.DataFrame:
+        """Return the edges into one node or into all, in no particular order."""
         names = pd.Index(self._names_a).append(pd.Index(self._names_b).difference(pd.Index(self._names_a), sort=False))
-        keys, values = [], []
-        for graph, own in ((self.a, self._names_a), (self.b, self._names_b)):
-            key, value = _edges(graph, self._kept(graph), names.get_indexer(pd.Index(own)), len(names))
-            keys.append(key)
-            values.append(value)
-        every = np.union1d(*keys)
-        place = [np.searchsorted(every, key) for key in keys]
-        present = np.zeros((2, len(every)), dtype=bool)
+        sides = [
+            _Side.of(graph, self._kept(graph), names.get_indexer(pd.Index(own)), len(names))
+            for graph, own in ((self.a, self._names_a), (self.b, self._names_b))
+        ]
+        targets = np.flatnonzero((sides[0].row >= 0) | (sides[1].row >= 0))
+        if target is not None:
+            targets = targets[names[targets] == target]
+        pieces = [_edges_into(targets[start : start + _ROWS], sides) for start in range(0, len(targets), _ROWS)]
+        from_code, to_code = (
+            np.concatenate([np.zeros(0, dtype=np.int64), *(piece[at] for piece in pieces)]) for at in (0, 1)
+        )
+        values = np.concatenate([np.zeros((2, 3, 0), dtype=np.float32), *(piece[2] for piece in pieces)], axis=2)
+        present = values[:, 0] != 0
+        if not (_is_uncut(self.a) and _is_uncut(self.b)):
+            values[np.broadcast_to(~present[:, None], values.shape)] = np.nan
+        where = np.where(present.all(axis=0), 0, np.where(present[0], 1, 2))
         columns: dict[str, np.ndarray] = {}
-        absent = 0.0 if _is_uncut(self.a) and _is_uncut(self.b) else np.nan
-        filled = np.full((2, 3, len(every)), absent, dtype=np.float32)
-        for side in (0, 1):
-            present[side, place[side]] = True
-            filled[side][:, place[side]] = values[side]
         for number, name in enumerate(("weight", "share", "influence")):
-            columns[f"{name}_a"], columns[f"{name}_b"] = filled[0, number], filled[1, number]
-            columns[f"{name}_change"] = filled[1, number] - filled[0, number]
-        where = np.where(present.all(axis=0), "both", np.where(present[0], "a", "b"))
-        source, target = np.divmod(every, len(names))
-        size = np.abs(np.nan_to_num(filled[1, 2]) - np.nan_to_num(filled[0, 2]))
-        order = np.argsort(-size, kind="stable")
+            columns[f"{name}_a"], columns[f"{name}_b"] = values[0, number], values[1, number]
+            columns[f"{name}_change"] = values[1, number] - values[0, number]
         return pd.DataFrame(
             {
-                "source": pd.Categorical.from_codes(source[order], categories=names),
-                "target": pd.Categorical.from_codes(target[order], categories=names),
-                "where": pd.Categorical(where[order], categories=["both", "a", "b"]),
-                **{name: column[order] for name, column in columns.items()},
+                "source": pd.Categorical.from_codes(from_code, categories=names),
+                "target": pd.Categorical.from_codes(to_code, categories=names),
+                "where": pd.Categorical.from_codes(where, categories=pd.Index(["both", "a", "b"])),
+                **columns,
             }
         )
 
@@ -226,6 +248,8 @@ class GraphDifference:
         ]
 
 
+# Rows of the matrices that are compared at once.
+_ROWS = 128
 _VALUES = ("activation", "influence", "probability")
 
 
@@ -240,21 +264,45 @@ def _has_all_active(graph: Graph) -> bool:
     return _is_uncut(graph) and graph.info.get("active_features") == graph.n_features
 
 
-def _edges(
-    graph: Graph, kept: Int[np.ndarray, " node"], code: Int[np.ndarray, " node"], n_names: int
-) -> tuple[Int[np.ndarray, " edge"], Float[np.ndarray, "value edge"]]:
-    """Return for every edge between kept nodes its key, sorted, and its weight, share and signed influence."""
-    of_node = np.full(len(graph.nodes), -1)
-    of_node[kept] = code
-    target, source = graph.weights.nonzero(as_tuple=True)
-    weight = graph.weights[target, source]
-    share = weight / graph.incoming[target].clamp_min(1e-10)
-    reach = torch.from_numpy(graph.nodes["influence"].to_numpy(np.float32, copy=True)[graph.target_index])
-    reach[graph.n_features :] = graph.probability.float()
-    values = torch.stack([weight.float(), share.float(), share.float() * reach[target]]).numpy()
-    from_code = of_node[graph.source_index][source.numpy()]
-    to_code = of_node[graph.target_index][target.numpy()]
-    between = (from_code >= 0) & (to_code >= 0)
-    key = from_code[between] * n_names + to_code[between]
-    order = np.argsort(key)
-    return key[order], values[:, between][:, order]
+class _Side(NamedTuple):
+    """One graph's matrix, addressed by the numbers that its nodes have in both graphs together."""
+
+    graph: Graph
+    reach: Float[Tensor, " target"]
+    row: Int[np.ndarray, " name"]
+    columns: Int[np.ndarray, " source"]
+    codes: Int[np.ndarray, " source"]
+    n_names: int
+
+    @classmethod
+    def of(cls, graph: Graph, kept: Int[np.ndarray, " node"], code: Int[np.ndarray, " node"], n_names: int) -> _Side:
+        of_node = np.full(len(graph.nodes), -1)
+        of_node[kept] = code
+        row = np.full(n_names, -1)
+        to_code = of_node[graph.target_index]
+        row[to_code[to_code >= 0]] = np.flatnonzero(to_code >= 0)
+        from_code = of_node[graph.source_index]
+        columns = np.flatnonzero(from_code >= 0)
+        reach = torch.from_numpy(graph.nodes["influence"].to_numpy(np.float32, copy=True)[graph.target_index])
+        reach[graph.n_features :] = graph.probability.float()
+        return cls(graph, reach, row, columns, from_code[columns], n_names)
+
+    def values(self, targets: Int[np.ndarray, " target"]) -> Float[Tensor, "3 target name"]:
+        """Return weights, shares and signed influences; zero where there is no edge."""
+        found = torch.zeros(3, len(targets), self.n_names)
+        here = np.flatnonzero(self.row[targets] >= 0)
+        rows = torch.from_numpy(self.row[targets[here]])
+        weight = self.graph.weights[rows][:, torch.from_numpy(self.columns)]
+        share = weight / self.graph.incoming[rows, None].clamp_min(1e-10)
+        for number, value in enumerate((weight, share, share * self.reach[rows, None])):
+            found[number, torch.from_numpy(here)[:, None], torch.from_numpy(self.codes)] = value.float()
+        return found
+
+
+def _edges_into(
+    targets: Int[np.ndarray, " target"], sides: list[_Side]
+) -> tuple[Int[np.ndarray, " edge"], Int[np.ndarray, " edge"], Float[np.ndarray, "2 3 edge"]]:
+    """Return the sources and targets of the edges that either graph has, and their values in both."""
+    dense = torch.stack([side.values(targets) for side in sides])
+    target, source = (dense[:, 0] != 0).any(dim=0).nonzero(as_tuple=True)
+    return source.numpy(), targets[target.numpy()], dense[:, :, target, source].numpy()

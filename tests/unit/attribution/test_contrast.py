@@ -50,7 +50,7 @@ def test_nearly_active_features_are_inactive_and_within_reach(model: LoadedModel
 def test_within_reach_of_everything_are_all_inactive_features(model: LoadedModel, clt: CLT) -> None:
     reads, _ = capture_reads_and_writes(model, tokenize(model, A)[None])
     n_active = sum(int((clt.encode(layer, reads[layer, 0, 1:]) != 0).sum()) for layer in range(3))
-    assert len(nearly_active(model, clt, A, within=1e9)) == 3 * 16 * 4 - n_active
+    assert len(nearly_active(model, clt, A, within=1e9, k=None)) == 3 * 16 * 4 - n_active
     assert len(nearly_active(model, clt, A, within=1e9, k=7)) == 7
 
 
@@ -76,7 +76,8 @@ def test_contrasted_features_are_active_on_the_one_and_inactive_on_the_other(mod
             pre_activation(model, clt, A, row.layer, row.feature, row.position_a), rel=1e-5
         )
         assert row.activation_a > row.threshold >= row.pre_activation_b
-    assert table["distance_b"].is_monotonic_increasing
+        assert row.lost == pytest.approx(row.activation_a - row.pre_activation_b, rel=1e-5)
+    assert table["lost"].is_monotonic_decreasing
     limit = table["distance_b"].median()
     assert len(contrasted_features(model, clt, A, B, within=limit)) == int((table["distance_b"] <= limit).sum())
     assert len(contrasted_features(model, clt, A, B, k=2)) == 2
@@ -120,7 +121,7 @@ def test_a_feature_of_my_choice_can_be_explained(model: LoadedModel, clt: CLT) -
 
 def test_a_negative_threshold_is_a_gate_too(model: LoadedModel, clt: CLT) -> None:
     low = replace(clt, threshold=torch.full_like(clt.threshold, -0.5))
-    table = nearly_active(model, low, A, within=1e9)
+    table = nearly_active(model, low, A, within=1e9, k=None)
     assert (table["pre_activation"] <= -0.5).all()
     assert np.allclose(table["margin"], -0.5 - table["pre_activation"], atol=1e-6)
 

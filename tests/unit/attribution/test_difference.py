@@ -72,6 +72,16 @@ def test_every_node_and_edge_has_the_values_of_its_own_graph(pair: tuple[Graph, 
         assert np.allclose(mine[f"influence_{side}"].abs(), expected["influence"])
 
 
+def test_the_inputs_of_one_node_are_its_edges(pair: tuple[Graph, Graph]) -> None:
+    change = difference(*pair)
+    edges = change.edges[change.edges["target"] == "l/7/4"].astype({"source": str}).set_index("source")
+    inputs = change.inputs("l/7/4").astype({"source": str}).set_index("source")
+    assert inputs["weight_change"].is_monotonic_increasing
+    pd.testing.assert_frame_equal(inputs.sort_index(), edges.sort_index())
+    with pytest.raises(ConfigError, match="Neither graph has edges into a node 't/1'"):
+        change.inputs("t/1")
+
+
 def test_a_feature_that_a_whole_graph_lacks_is_inactive_there(pair: tuple[Graph, Graph]) -> None:
     nodes = difference(*pair).nodes
     gone = nodes[(nodes["where"] == "a") & (nodes["kind"] == "feature")]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -174,6 +176,15 @@ def test_when_asked_to_stop_what_was_counted_is_returned(
     stopped = global_weights(model, clt, FEATURES, batches, stop=lambda: next(asked), progress=False)
     assert stopped.n_tokens == 2 * 2 * 7
     torch.testing.assert_close(stopped.era, global_weights(model, clt, FEATURES, batches[:2], progress=False).era)
+
+
+def test_an_interrupt_ends_after_the_batch_at_work(model: LoadedModel, clt: CLT, batches: list[torch.Tensor]) -> None:
+    def interrupted() -> Iterator[torch.Tensor]:
+        yield batches[0]
+        signal.raise_signal(signal.SIGINT)
+        yield from batches[1:]
+
+    assert global_weights(model, clt, FEATURES, interrupted(), progress=False).n_tokens == 2 * 2 * 7
 
 
 def test_the_table_has_the_strongest_pairs_of_each_feature(
