@@ -29,7 +29,7 @@ const SLOW = 1000;
 const REST = 600;
 
 const OFFLINE = {
-  gone: "The kernel is gone. To move the sliders, run this cell again.",
+  gone: "These sliders have no kernel. To move them, run this cell.",
   page: "This is a saved page. To move the sliders, open the notebook.",
 };
 

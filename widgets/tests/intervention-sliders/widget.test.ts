@@ -379,7 +379,7 @@ describe("without a kernel", () => {
     // What the model of a restarted kernel says.
     shown.model.emit("comm_live_update");
     await vi.waitFor(() => expect(shown.root.dataset.phase).toBe("offline"));
-    expect(shown.notice).toContain("The kernel is gone");
+    expect(shown.notice).toContain("have no kernel");
     const controls = [...shown.el.querySelectorAll<HTMLInputElement>("li input, li button, [data-mode]")];
     expect(controls.length).toBeGreaterThan(0);
     expect(controls.every((control) => control.disabled)).toBe(true);
