@@ -17,7 +17,7 @@ So each token's term a_s · V / σ_t is the part of the edge s → t of its attr
 stream; features at the same token alone are paired. Neither is a proof: two features that are active together for a
 common reason get an ERA as well, and one whose sign the real model undoes elsewhere keeps it.
 
-Source: Ameisen et al., "Circuit Tracing" (2025), section "Global weights" and its appendix on interference. There the
+Source: Ameisen et al., "Circuit Tracing" (2025), on global weights and their interference. There the
 denominators of the norm are left out; here they are kept, so that tokens add up in the units of the pre-activation.
 """
 
