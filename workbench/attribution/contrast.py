@@ -4,7 +4,7 @@ An attribution graph shows active features alone, so it cannot show what keeps a
 pre-activation of an inactive feature is explained like any other output, and set against the prompt where the
 feature is active: the differences of its inputs add up to exactly what its pre-activation lost.
 
-Source of the problem: Ameisen et al., "Circuit Tracing" (2025), which names inactive features among the limits of its graphs.
+Source of the problem: Ameisen et al., "Circuit Tracing" (2025), where inactive features are a limit of the graphs.
 """
 
 from __future__ import annotations
