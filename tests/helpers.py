@@ -43,7 +43,8 @@ VOCABULARY = 50
 
 _CONFIGS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
     "llama": (LlamaConfig, {"num_key_value_heads": 2}),
-    # Soft caps so low that they bite on attention scores and logits of this size.
+    # A soft cap so low that it bites on attention scores of this size. Logits have none by default, because the
+    # bridge's own output is after it; final_logit_softcapping=3.0 gives one.
     "gemma2": (
         Gemma2Config,
         {
@@ -52,7 +53,7 @@ _CONFIGS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
             "sliding_window": 4,
             "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
             "attn_logit_softcapping": 2.0,
-            "final_logit_softcapping": 3.0,
+            "final_logit_softcapping": None,
         },
     ),
     # Prompts longer than the window of 4 tell a sliding layer from a full one.

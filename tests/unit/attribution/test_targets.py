@@ -201,3 +201,16 @@ def test_a_target_that_cannot_be_used_is_explained(model: LoadedModel, clt: CLT,
 def test_the_same_output_by_two_names_is_refused(model: LoadedModel, clt: CLT) -> None:
     with pytest.raises(PromptError, match="twice"):
         attribute(model, clt, TOKENS, targets=["w7", LogitTarget(7, position=8)], progress=False)
+
+
+def test_logits_are_explained_before_a_soft_cap_and_weighed_by_probabilities_after_it() -> None:
+    plain = tiny_model("gemma2")
+    capped = tiny_model("gemma2", final_logit_softcapping=1.5)
+    clt = tiny_clt(plain)
+    targets: list[Target] = ["w7", "w9"]
+    without, graph = (attribute(model, clt, TOKENS, targets=targets, progress=False) for model in (plain, capped))
+    torch.testing.assert_close(graph.weights, without.weights)
+    logits = capped.bridge(TOKENS[None])[0, -1]
+    assert float(logits.abs().max()) <= 1.5
+    assert graph.probability.tolist() == pytest.approx(logits.softmax(dim=-1)[[7, 9]].tolist(), rel=1e-5)
+    assert graph.probability.tolist() != pytest.approx(without.probability.tolist(), rel=1e-2)
