@@ -17,6 +17,9 @@ export interface Look {
 
 const LEVELS = 12;
 
+/** The width up to which lines are drawn fast without a graphics card: that of one pixel of the screen. */
+export const hairline = (): number => 1 / (devicePixelRatio || 1);
+
 /** Return how strongly an edge is drawn, from 0 to 1: by |share|, on a scale that leaves small ones visible. */
 export function strength(share: number): number {
   return Math.min(Math.sqrt(Math.abs(share)), 1);
@@ -52,9 +55,15 @@ export function drawEdges(
       const group = sorted[sign][level]!;
       if (!group.length) continue;
       context.strokeStyle = look.colours[sign];
-      context.beginPath();
-      for (const edge of group) traceEdge(context, layout, graph.edges.source[edge]!, graph.edges.target[edge]!);
-      context.stroke();
+      // Without a graphics card, hairlines are fastest as one path, and wider lines one by one: by a factor of four.
+      const atOnce = context.lineWidth <= hairline() ? group.length : 1;
+      for (let first = 0; first < group.length; first += atOnce) {
+        context.beginPath();
+        for (let at = first; at < first + atOnce; at += 1) {
+          traceEdge(context, layout, graph.edges.source[group[at]!]!, graph.edges.target[group[at]!]!);
+        }
+        context.stroke();
+      }
     }
   }
   context.globalAlpha = 1;
@@ -107,15 +116,17 @@ export function drawNodes(
   context.lineWidth = 1;
   context.strokeStyle = look.colours.background;
   for (const kind of [ERROR, BIAS, 0, TOKEN]) {
-    if (!byKind[kind]!.length) continue;
-    context.beginPath();
-    for (const node of byKind[kind]!) {
-      traceShape(context, kind, layout.x[node]!, layout.y[node]!, layout.radius[node]!);
-    }
     context.fillStyle = look.colours[KINDS[kind]!];
-    // A rim in the colour of the background keeps neighbours apart.
-    context.stroke();
-    context.fill();
+    // One path for many nodes is fast, one for all is not.
+    for (let first = 0; first < byKind[kind]!.length; first += 50) {
+      context.beginPath();
+      for (const node of byKind[kind]!.slice(first, first + 50)) {
+        traceShape(context, kind, layout.x[node]!, layout.y[node]!, layout.radius[node]!);
+      }
+      // A rim in the colour of the background keeps neighbours apart.
+      context.stroke();
+      context.fill();
+    }
   }
   for (const node of byKind[LOGIT]!) drawBox(context, graph, layout, node, look, texts.get(node) ?? "");
 }

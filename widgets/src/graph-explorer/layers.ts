@@ -16,6 +16,7 @@ export class Layers {
   #width = 0;
   #height = 0;
   #frame = 0;
+  #rest: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * @param draw draws a layer onto a cleared context whose unit is the CSS pixel.
@@ -46,15 +47,19 @@ export class Layers {
     this.#schedule();
   }
 
-  /** Draw the next pass of what is not finished now. */
+  /** Draw what is stale now; layers with more passes go on when nothing was drawn anew for a moment. */
   flush(): void {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
+    this.#run(false);
+  }
+
+  #run(goOn: boolean): void {
     if (this.#width === 0 || this.#height === 0) return;
     this.#before();
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
     for (const layer of LAYERS) {
       const pass = this.#next.get(layer);
-      if (pass === undefined) continue;
+      if (pass === undefined || (pass > 0 && !goOn)) continue;
       this.#next.delete(layer);
       const canvas = this.elements[layer];
       const context = canvas.getContext("2d");
@@ -64,14 +69,24 @@ export class Layers {
       context.scale(canvas.width / this.#width, canvas.height / this.#height);
       if (this.#draw[layer](context, pass)) this.#next.set(layer, pass + 1);
     }
-    if (this.#next.size) this.#schedule();
+    clearTimeout(this.#rest);
+    if (this.#next.size === 0) return;
+    // While a slider moves, every step would begin to draw what the next one throws away.
+    this.#rest = setTimeout(
+      () => {
+        cancelAnimationFrame(this.#frame);
+        this.#frame = requestAnimationFrame(() => this.#run(true));
+      },
+      goOn ? 0 : 120,
+    );
   }
 
   #schedule(): void {
-    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.flush());
+    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#run(false));
   }
 
   dispose(): void {
+    clearTimeout(this.#rest);
     cancelAnimationFrame(this.#frame);
     this.#next.clear();
   }

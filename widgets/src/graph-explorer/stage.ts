@@ -5,7 +5,7 @@ import { percent } from "../kit/format";
 import { shorten } from "../kit/tokens";
 import { type Graph, LOGIT } from "./data";
 import { nameOf, visible } from "./describe";
-import { drawAxis, drawEdges, drawFrame, drawLabel, drawNodes, drawRing, type Look } from "./draw";
+import { drawAxis, drawEdges, drawFrame, drawLabel, drawNodes, drawRing, hairline, type Look } from "./draw";
 import { type Focus, heldFocus, hoverFocus } from "./focus";
 import { Hits } from "./hit";
 import { type Anchor, placeLabels } from "./labels";
@@ -31,10 +31,7 @@ interface Point {
 const NONE: Focus = { strong: [], weak: [], lit: new Set() };
 const DRAG = 4;
 /** So many edges are drawn in one frame: a step of the slider shows the strongest at once, the others follow. */
-const SLICE = 2000;
-
-/** The width up to which lines are drawn fast without a graphics card: that of one pixel of the screen. */
-const hairline = () => 1 / (devicePixelRatio || 1);
+const SLICE = 1500;
 
 export class Stage {
   readonly element: HTMLElement;
@@ -250,7 +247,7 @@ export class Stage {
     const fade = Math.min((6000 / Math.max(this.#shown.edges.length, 1)) ** 0.5, 1);
     drawEdges(context, this.#graph, layout, edges, look, {
       alpha: (strength) => ((dark ? 0.05 : 0.04) + 0.5 * strength ** 1.5) * fade,
-      width: (strength) => (strength < 0.3 ? hairline() : 0.5 + 1.9 * strength),
+      width: (strength) => (strength < 0.5 ? hairline() : 0.4 + 2 * strength),
     });
   }
 
@@ -262,7 +259,7 @@ export class Stage {
   #drawFocus(context: CanvasRenderingContext2D, look: Look, layout: Layout, focus: Focus): void {
     drawEdges(context, this.#graph, layout, focus.weak, look, {
       alpha: (strength) => 0.04 + 0.4 * strength,
-      width: (strength) => (strength < 0.3 ? hairline() : 0.5 + 1.5 * strength),
+      width: (strength) => (strength < 0.5 ? hairline() : 0.4 + 1.6 * strength),
     });
     // Where there are very many, none may stand out as if it were alone.
     const fade = Math.max(Math.min((120 / Math.max(focus.strong.length, 1)) ** 0.4, 1), 0.3);
