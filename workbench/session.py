@@ -12,8 +12,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from workbench.attribution import Graph, attribute
+from workbench.attribution import Graph, Target, attribute
+from workbench.attribution.contrast import Contrast, contrast
 from workbench.attribution.engine import DEFAULT_CAP
+from workbench.attribution.heads import Order, heads
 from workbench.clt import CLT, default_clt, load_clt
 from workbench.errors import ModelError
 from workbench.features import promoted_tokens
@@ -55,7 +57,7 @@ class Session:
         self,
         prompt: str | Int[Tensor, " position"],
         *,
-        targets: Sequence[str | int] | None = None,
+        targets: Sequence[Target] | None = None,
         chat: bool = False,
         cap: int | None = DEFAULT_CAP,
         progress: bool = True,
@@ -64,7 +66,8 @@ class Session:
 
         Args:
             prompt: text, or token ids whose first is the start token.
-            targets: tokens to explain; by default the most probable ones up to 95 %, at most ten.
+            targets: what to explain: tokens, or any of :mod:`workbench.attribution.targets`, for instance
+                ``[DifferenceTarget(" Mary", " John")]``; by default the most probable tokens up to 95 %, at most ten.
             chat: put the prompt through the model's chat template.
             cap: the largest number of features in the graph; None for all.
 
@@ -82,6 +85,31 @@ class Session:
             clt_name=self.clt_name,
             progress=progress,
         )
+
+    def heads(self, graph: Graph, source: str, target: str | Target, *, by: Order = "last") -> pd.DataFrame:
+        """Split an edge by the attention heads that carry it; see :func:`workbench.attribution.heads.heads`.
+
+        Args:
+            source: the id of the node where the edge begins.
+            target: the id of the feature or output where it ends.
+            by: whether a path through several heads counts for the last or the first of them.
+
+        Returns:
+            One row a head (and one for the residual stream), summing to the edge's weight.
+
+        Raises:
+            ConfigError: a node is unknown or has no such edge.
+            ModelError, CLTError: the graph is of another model or CLT.
+        """
+        return heads(self.loaded, self.clt, graph, source, target, by=by)
+
+    def contrast(self, prompt: str, other: str, **options: Any) -> Contrast:
+        """Explain why features that are active on one prompt are inactive on another.
+
+        A graph shows active features alone; this shows what suppressed the others. See
+        :func:`workbench.attribution.contrast.contrast`, whose options these are.
+        """
+        return contrast(self.loaded, self.clt, prompt, other, clt_name=self.clt_name, **options)
 
     def label(self, graph: Graph, *, k: int = 3) -> Graph:
         """Return the graph with each feature labelled by the k tokens that it promotes directly.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from helpers import tiny_clt, tiny_model, tiny_prompt
 
 import workbench as wb
-from workbench.attribution import Graph
+from workbench.attribution import DifferenceTarget, Graph
 from workbench.errors import ConfigError, InterventionError, ModelError
 
 
@@ -104,3 +105,31 @@ def test_a_graph_of_another_model_is_refused(bench: wb.Session, graph: Graph) ->
 def test_an_edit_that_cannot_be_applied_is_refused(bench: wb.Session, graph: Graph) -> None:
     with pytest.raises(InterventionError, match="99"):
         bench.intervene(graph, [wb.Edit(layer=0, feature=99, position=1, value=1.0)])
+
+
+def test_an_edge_is_split_by_the_heads_that_carry_it(bench: wb.Session, graph: Graph) -> None:
+    edge = graph.edges[graph.edges["source"].str.startswith("f/") & graph.edges["target"].str.startswith("l/")].iloc[0]
+    table = bench.heads(graph, edge["source"], edge["target"])
+    assert table["weight"].sum() == pytest.approx(edge["weight"], rel=1e-4)
+
+
+def test_a_difference_of_two_tokens_is_explained(bench: wb.Session) -> None:
+    difference = bench.attribute(tiny_prompt(), targets=[DifferenceTarget("w1", "w2")], progress=False)
+    one, other = (bench.attribute(tiny_prompt(), targets=[token], progress=False) for token in ("w1", "w2"))
+    sums = [float(graph.weights[-1].sum()) for graph in (difference, one, other)]
+    assert sums[0] == pytest.approx(sums[1] - sums[2], rel=1e-3, abs=1e-4)
+
+
+def test_two_prompts_are_contrasted(bench: wb.Session) -> None:
+    why = bench.contrast("w1 w2 w3 w4 w5", "w1 w2 w3 w9 w5", k=2, progress=False)
+    assert 1 <= len(why.features) <= 2
+    at = why.features.loc[0, ["layer", "feature", "position_a"]]
+    assert (why.inputs(*at)["weight_change"] < 0).any()
+
+
+def test_a_graph_goes_to_a_file_and_comes_back(graph: Graph, tmp_path: Path) -> None:
+    pruned = graph.prune()
+    again = Graph.from_json(pruned.to_json(tmp_path / "graph.json"))
+    kept = pruned.nodes[pruned.nodes["kind"] != "bias"]
+    assert set(again.nodes["node_id"]) == set(kept["node_id"])
+    assert again.token_ids == pruned.token_ids

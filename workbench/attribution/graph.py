@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.errors import ConfigError
+from workbench.files import atomic_file
 
 KINDS = ("feature", "error", "token", "bias", "logit")
 
@@ -155,6 +158,38 @@ class Graph:
         from workbench.attribution.pruning import prune
 
         return prune(self, node_threshold, edge_threshold, keep_errors=keep_errors)
+
+    def to_json(self, path: Path | str, *, slug: str | None = None, pinned: Sequence[str] | None = None) -> Path:
+        """Write the graph as graph JSON schema 1, which circuit-tracer and Neuronpedia's viewer read; return its path.
+
+        Args:
+            slug: the graph's name in the viewer.
+            pinned: ids of nodes to pin there.
+
+        Raises:
+            ResourceError: the disk is full or the folder cannot be written.
+        """
+        from workbench.attribution.schema1 import to_schema1
+
+        content = json.dumps(to_schema1(self, slug=slug, pinned=pinned), ensure_ascii=False, allow_nan=False)
+        with atomic_file(Path(path)) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+        return Path(path)
+
+    @classmethod
+    def from_json(cls, source: Path | str | Mapping[str, Any]) -> Graph:
+        """Read a graph in JSON schema 1: ours, circuit-tracer's or Neuronpedia's.
+
+        Args:
+            source: a file, or its parsed content.
+
+        Raises:
+            FormatError: the file is not of this schema; the message says where.
+            ResourceError: the graph does not fit into memory.
+        """
+        from workbench.attribution.schema1 import from_schema1
+
+        return from_schema1(source)
 
     def with_labels(self, labels: Mapping[str, str]) -> Graph:
         """Return the graph with the given labels, by node id."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import csv
 
 from workbench.attribution.graph import Graph
-from workbench.attribution.schema1 import to_schema1
 from workbench.files import atomic_file
 
 
-def write_graph(graph: Graph, folder: Path | str, *, slug: str = "graph") -> list[Path]:
+def write_graph(graph: Graph, folder: Path | str, *, slug: str | None = None) -> list[Path]:
     """Write a graph's three files, each whole or not at all, and return their paths.
 
     Raises:
@@ -21,8 +19,7 @@ def write_graph(graph: Graph, folder: Path | str, *, slug: str = "graph") -> lis
     """
     folder = Path(folder)
     paths = [folder / name for name in ("graph.json", "nodes.csv", "edges.csv")]
-    with atomic_file(paths[0]) as temporary:
-        temporary.write_text(json.dumps(to_schema1(graph, slug=slug), ensure_ascii=False, allow_nan=False), "utf-8")
+    graph.to_json(paths[0], slug=slug)
     for path, table in zip(paths[1:], (graph.nodes, graph.edges), strict=True):
         with atomic_file(path) as temporary:
             # Ten times faster than pandas' own writer, which counts with 200,000 edges.

@@ -1,4 +1,4 @@
-"""A graph's tables, paths and schema-1 export."""
+"""A graph's tables, paths and files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import itertools
 import json
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -15,7 +14,6 @@ from helpers import tiny_clt, tiny_model, tiny_prompt
 
 from workbench.attribution import Graph, attribute
 from workbench.attribution.paths import strongest_paths
-from workbench.attribution.schema1 import cantor_pair, to_schema1
 from workbench.attribution.tables import write_graph
 from workbench.clt import CLT
 from workbench.errors import ConfigError, PromptError, ResourceError
@@ -129,84 +127,6 @@ def test_direct_edges_can_be_left_out(graph: Graph) -> None:
 def test_a_path_to_an_unknown_node_is_refused(graph: Graph) -> None:
     with pytest.raises(ConfigError, match="t/0"):
         strongest_paths(graph, target="t/0")
-
-
-def test_cantor_pairs_are_those_of_the_schema() -> None:
-    assert cantor_pair(0, 0) == 0
-    assert cantor_pair(2, 3) == 18
-
-
-SCHEMA_1 = {
-    "type": "object",
-    "required": ["metadata", "qParams", "nodes", "links"],
-    "properties": {
-        "metadata": {
-            "type": "object",
-            "required": ["slug", "scan", "transcoder_list", "prompt_tokens", "prompt", "node_threshold"],
-            "properties": {"schema_version": {"const": 1}, "prompt_tokens": {"items": {"type": "string"}}},
-        },
-        "qParams": {"required": ["pinnedIds", "supernodes", "linkType", "clickedId", "sg_pos"]},
-        "nodes": {
-            "items": {
-                "required": ["node_id", "feature", "layer", "ctx_idx", "feature_type", "jsNodeId", "clerp"],
-                "properties": {
-                    "node_id": {"type": "string"},
-                    "feature": {"type": "integer"},
-                    "layer": {"type": "string"},
-                    "ctx_idx": {"type": "integer"},
-                    "feature_type": {
-                        "enum": ["cross layer transcoder", "mlp reconstruction error", "embedding", "logit"]
-                    },
-                    "token_prob": {"type": "number"},
-                    "is_target_logit": {"type": "boolean"},
-                    "influence": {"type": ["number", "null"]},
-                    "activation": {"type": ["number", "null"]},
-                },
-            }
-        },
-        "links": {
-            "items": {
-                "required": ["source", "target", "weight"],
-                "properties": {
-                    "source": {"type": "string"},
-                    "target": {"type": "string"},
-                    "weight": {"type": "number"},
-                },
-                "additionalProperties": False,
-            }
-        },
-    },
-}
-
-
-def test_export_keeps_to_schema_1(graph: Graph) -> None:
-    jsonschema.validate(json.loads(json.dumps(to_schema1(graph))), SCHEMA_1)
-
-
-def test_schema1_export_has_unique_ids_and_every_link(graph: Graph) -> None:
-    exported = json.loads(json.dumps(to_schema1(graph), allow_nan=False))
-    ids = [node["node_id"] for node in exported["nodes"]]
-    assert len(set(ids)) == len(ids) == len(graph.nodes) - graph.count("bias")
-    assert {link["source"] for link in exported["links"]} <= set(ids)
-    without_bias = ~graph.edges["source"].astype(str).str.startswith("b/")
-    assert len(exported["links"]) == int(without_bias.sum())
-    assert exported["metadata"]["schema_version"] == 1
-    assert sum(node["is_target_logit"] for node in exported["nodes"]) == 1
-    # The biases, which the schema has no nodes for, are there as totals.
-    target = graph.nodes["node_id"].iloc[-1]
-    biases = graph.edges[(graph.edges["target"] == target) & ~without_bias]
-    name = f"{graph.info['n_layers'] + 1}_{target.split('/')[1]}_{target.split('/')[2]}"
-    assert exported["metadata"]["bias_totals"][name] == pytest.approx(biases["weight"].sum(), rel=1e-4)
-
-
-def test_an_error_and_a_feature_of_the_first_layer_do_not_share_an_id(model: LoadedModel) -> None:
-    """In schema 1 the error of layer 2 at position 5 and feature 2 of layer 0 at position 5 are both 0_2_5."""
-    graph = attribute(model, tiny_clt(model, n_features=16, active=0.9), tiny_prompt(length=8), progress=False)
-    ids = [node["node_id"] for node in to_schema1(graph)["nodes"]]
-    assert len(set(ids)) == len(ids)
-    collided = [name for name in ids if name.endswith("_err")]
-    assert collided
-    assert all(name.removesuffix("_err") in ids for name in collided)
 
 
 def test_a_graph_is_written_as_three_files(graph: Graph, tmp_path: Path) -> None:
