@@ -18,36 +18,19 @@ from torch import Tensor
 from workbench.attribution.local_model import LocalModel, freeze
 from workbench.attribution.sweep import sweep
 from workbench.attribution.targets import outputs_of
-from workbench.clt import CLT, CLTConfig
+from workbench.benchmarks.attribution import random_case
+from workbench.benchmarks.attribution import run as run_benchmark
 from workbench.memory import peak_memory_mb
-from workbench.models import LoadedModel, capture_reads_and_writes, tokenize
+from workbench.models import LoadedModel
 
 pytestmark = pytest.mark.benchmark
 
-PROMPT = "Fact: Michael Jordan plays the sport of"
-N_FEATURES, L0, BATCH = 2048, 16, 64
+BATCH = 64
 
 
 @pytest.fixture(scope="module")
 def local(gemma3: LoadedModel) -> LocalModel:
-    torch.manual_seed(0)
-    n_layers, d_model = gemma3.n_layers, gemma3.d_model
-    tokens = tokenize(gemma3, PROMPT)
-    W_enc = torch.randn(n_layers, N_FEATURES, d_model) / d_model**0.5
-    reads, _ = capture_reads_and_writes(gemma3, tokens[None])
-    pre = torch.einsum("lpd,lfd->lpf", reads[:, 0, 1:], W_enc)
-    # The threshold of a layer lets exactly L0 features a position pass, on average.
-    threshold = pre.flatten(1).topk(L0 * (len(tokens) - 1) + 1).values[:, -1:]
-    config = CLTConfig(model=gemma3.name, n_layers=n_layers, d_model=d_model, n_features=N_FEATURES, window=n_layers)
-    clt = CLT(
-        config,
-        W_enc,
-        torch.zeros(n_layers, N_FEATURES),
-        threshold.expand(-1, N_FEATURES),
-        tuple(torch.randn(N_FEATURES, n_layers - layer, d_model) for layer in range(n_layers)),
-        torch.zeros(n_layers, d_model),
-    )
-    return freeze(gemma3, clt, tokens)
+    return freeze(gemma3, *random_case(gemma3))
 
 
 def seconds_of_one_backward_batch(local: LocalModel) -> float:
@@ -117,3 +100,17 @@ def test_the_sweep_is_at_least_five_times_faster_than_batched_backward_passes(
     record_property("ratio", by_backward / swept)
     assert result.row_sum_error() < 1e-4
     assert by_backward / swept >= 5
+
+
+def test_features_chosen_by_influence_explain_more_than_the_largest_ones_at_equal_cap(
+    gemma3: LoadedModel, smollm2: LoadedModel
+) -> None:
+    """On both models, three prompts and caps of 1,024 to 4,096; the fixtures only fetch the models."""
+    rows = run_benchmark(["cap"])["by_cap"]
+    pairs = list(zip(rows[::2], rows[1::2], strict=True))
+    assert len(pairs) >= 12
+    for size, influence in pairs:
+        assert (size["rule"], influence["rule"]) == ("size", "influence")
+        assert influence["replacement"] > size["replacement"], (influence, size)
+        assert influence["completeness"] > size["completeness"], (influence, size)
+        assert influence["row_sum_error"] <= 1e-4
