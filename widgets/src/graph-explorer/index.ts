@@ -7,7 +7,7 @@
  */
 
 import type { AnyModel } from "@anywidget/types";
-import { disconnected } from "../kit/kernel";
+import { disconnected, watchConnection } from "../kit/kernel";
 import { State } from "./state";
 import { View } from "./view";
 
@@ -20,11 +20,14 @@ export default () => {
       state = new State(model, () => ![...views].some(disconnected));
       return () => state.dispose();
     },
-    render({ el }: { el: HTMLElement }) {
-      const view = new View(state);
+    render({ model, el }: { model: AnyModel; el: HTMLElement }) {
+      // Known before the view is made: its first question depends on whether somebody can answer.
       views.add(el);
+      const view = new View(state);
       el.append(view.element);
+      const end = watchConnection(model, el, () => state.checkConnection());
       return () => {
+        end();
         views.delete(el);
         view.dispose();
       };

@@ -2,7 +2,7 @@
 
 import { h } from "../kit/dom";
 
-export const LAYERS = ["frame", "edges", "nodes", "held", "hover"] as const;
+export const LAYERS = ["frame", "edges", "nodes", "held", "hover", "names"] as const;
 export type Layer = (typeof LAYERS)[number];
 /** Draws a layer in one or several passes, a frame each; returns whether there is more to draw. */
 type Draw = (context: CanvasRenderingContext2D, pass: number) => boolean;

@@ -35,7 +35,7 @@ const SLICE = 1500;
 
 export class Stage {
   readonly element: HTMLElement;
-  /** The canvas on top: it has the focus, hears the pointer and names the graph. */
+  /** The canvas that answers: it has the focus, hears the pointer and names the graph. */
   readonly canvas: HTMLCanvasElement;
   readonly #scroller: HTMLElement;
   /** As wide as the whole graph; the window with the canvases stays in sight while it is scrolled. */
@@ -86,6 +86,7 @@ export class Stage {
         nodes: (context) => this.#scrolled(context, (look, layout) => this.#drawNodes(context, look, layout)),
         held: (context) => this.#scrolled(context, (look, layout) => this.#drawHeld(context, look, layout)),
         hover: (context) => this.#scrolled(context, (look, layout) => this.#drawHover(context, look, layout)),
+        names: (context) => this.#scrolled(context, (look, layout) => this.#drawNames(context, look, layout)),
       },
       () => this.#layOut(),
     );
@@ -156,7 +157,7 @@ export class Stage {
     const nodes = (ids: string[]) => ids.map((id) => index.get(id)).filter((node) => node !== undefined);
     this.#held = heldFocus(this.#graph, this.#shown.nodes, nodes(this.#state.selected), nodes(this.#state.pinned));
     this.#markFocus();
-    this.#layers.invalidate("held", "hover");
+    this.#layers.invalidate("held", "hover", "names");
   }
 
   setHovered(node: number): void {
@@ -282,12 +283,13 @@ export class Stage {
     context.restore();
     for (const node of known(pinned)) drawRing(context, layout, node, look.colours.text, 2.5, 1.5);
     for (const node of known(selected)) drawRing(context, layout, node, look.colours.accent, 4, 2);
-    this.#drawLabels(context, look, layout, known(pinned));
   }
 
-  #drawLabels(context: CanvasRenderingContext2D, look: Look, layout: Layout, pinned: number[]): void {
+  #drawNames(context: CanvasRenderingContext2D, look: Look, layout: Layout): void {
     context.font = look.small;
-    const named = pinned
+    const named = this.#state.pinned
+      .map((id) => this.#graph.index.get(id))
+      .filter((node) => node !== undefined)
       // A logit's box holds its name already.
       .filter((node) => !layout.boxes.get(node)?.text)
       .map((node) => {

@@ -48,6 +48,7 @@ export const TRAITS = [
 export class State {
   readonly graph: Graph;
   readonly #model: AnyModel;
+  readonly #alive: () => boolean;
   readonly #requests: Requests;
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #known = new Map<string, Known>();
@@ -63,6 +64,7 @@ export class State {
       model.get("_edges") as WireColumns,
       model.get("_info") as Info,
     );
+    this.#alive = alive;
     this.#requests = new Requests(model, alive);
     for (const trait of TRAITS) {
       const changed = () => {
@@ -195,6 +197,11 @@ export class State {
     for (const [id, known] of this.#known) {
       if (known.kind === "failed" || known.kind === "no kernel") this.#known.delete(id);
     }
+  }
+
+  /** Wait no longer for a kernel that is gone. */
+  checkConnection(): void {
+    if (!this.#alive()) this.#requests.lost();
   }
 
   async #ask(id: string, asking: { slow: boolean }): Promise<void> {
