@@ -31,6 +31,8 @@ interface ReplyMessage {
   no_kernel?: boolean;
 }
 
+const gone = () => new NoKernel("The kernel of this widget is gone: run its cell again.");
+
 interface Waiting {
   resolve: (reply: Reply<never>) => void;
   reject: (error: Error) => void;
@@ -63,7 +65,7 @@ export class Requests {
    */
   ask<T>(method: string, params: Record<string, unknown> = {}, options: AskOptions = {}): Promise<Reply<T>> {
     if (!this.#alive()) {
-      return Promise.reject(new NoKernel("The kernel of this widget is gone: run its cell again."));
+      return Promise.reject(gone());
     }
     this.#count += 1;
     const id = `${this.#view}-${this.#count}`;
@@ -72,6 +74,11 @@ export class Requests {
       this.#waiting.set(id, { resolve: resolve as Waiting["resolve"], reject, slow });
       this.#model.send({ kind: "request", id, method, params });
     });
+  }
+
+  /** The kernel is gone: nothing that waits will be answered. */
+  lost(): void {
+    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(gone());
   }
 
   dispose(): void {

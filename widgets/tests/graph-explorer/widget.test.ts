@@ -43,7 +43,7 @@ afterEach(() => {
 });
 
 /** Show a widget in some views, as a notebook does. */
-async function show({ state = {} as Record<string, unknown>, views = 1, of = partial() } = {}) {
+async function show({ state = {} as Record<string, unknown>, views = 1, of = partial(), alive = true } = {}) {
   const model = new FakeModel({ ...of, ...state });
   const { initialize, render } = widget();
   const end = initialize({ model: model as never });
@@ -51,8 +51,9 @@ async function show({ state = {} as Record<string, unknown>, views = 1, of = par
   const closes: (() => void)[] = [];
   for (let view = 0; view < views; view += 1) {
     const el = document.createElement("div");
+    el.classList.toggle("jupyter-widgets-disconnected", !alive);
     document.body.append(el);
-    closes.push(render({ el }));
+    closes.push(render({ model: model as never, el }));
     roots.push(el.querySelector<Explorer>(".wb-explorer")!);
   }
   cleanups.push(end);
@@ -232,6 +233,20 @@ describe("the details", () => {
     expect(rows(root, "incoming")).toHaveLength(3);
     expect(root.querySelector('[role="alert"]:not([hidden])')).toBeNull();
     expect(model.sent).toEqual([]);
+  });
+
+  it("say so at once in a stored notebook, where a node is selected from the beginning", async () => {
+    const { model, root } = await show({ state: { selected_ids: ["f/1/3/2"] }, alive: false });
+    expect(find(root, "source").textContent).toContain("No kernel to ask");
+    expect(model.sent).toEqual([]);
+  });
+
+  it("wait no longer when the kernel goes away", async () => {
+    const { model, root } = await show({ state: { selected_ids: ["f/1/3/2"] } });
+    expect(model.sent).toHaveLength(1);
+    root.parentElement!.classList.add("jupyter-widgets-disconnected");
+    await expect.poll(() => root.textContent).toContain("No kernel to ask");
+    expect(rows(root, "incoming")).toHaveLength(3);
   });
 
   it("keep the name that the user gives, and give the old one back when it is emptied", async () => {

@@ -1,6 +1,6 @@
 import type { AnyModel } from "@anywidget/types";
 import { describe, expect, it, vi } from "vitest";
-import { RequestError, Requests, Superseded } from "../../src/kit/requests";
+import { NoKernel, RequestError, Requests, Superseded } from "../../src/kit/requests";
 
 /** A model whose other end is the test. */
 function wire() {
@@ -62,6 +62,16 @@ describe("Requests", () => {
     const { model, sent } = wire();
     await expect(new Requests(model, () => false).ask("count")).rejects.toThrow("run its cell again");
     expect(sent).toEqual([]);
+  });
+
+  it("waits no longer for a kernel that went away", async () => {
+    const { model, sent, reply } = wire();
+    const requests = new Requests(model);
+    const asked = requests.ask("count");
+    requests.lost();
+    await expect(asked).rejects.toBeInstanceOf(NoKernel);
+    // An answer that comes all the same has nobody to go to.
+    reply({ id: sent[0]!.id, result: 1 });
   });
 
   it("tells when an answer is slow, and not when it came in time", async () => {
