@@ -70,7 +70,7 @@ def run(
     - ``by_length``: model, tokens, seconds, peak_memory_mb, nodes, edges with the shipped CLTs and the default cap;
       ``growth_exponent``: by model, the slope of log seconds over log tokens.
     - ``by_cap``: model, prompt, cap, rule (``influence``, or ``size``: activation × decoder norm), seconds (of choosing
-      and sweeping), replacement, completeness, left_out_influence.
+      and sweeping), operations, replacement, completeness, left_out_influence.
 
     Raises:
         ResourceError: a case's process failed.
@@ -208,12 +208,12 @@ def _cap(model: str, caps: list[int]) -> dict[str, Any]:
         for cap in (cap for cap in caps if cap < len(local.features)):
             for rule in ("size", "influence"):
                 start = time.perf_counter()
-                left_out: float | None = None
+                left_out, estimating = None, 0
                 if rule == "size":
                     features = by_size(local, cap)
                 else:
-                    features, left_out, _ = within_cap(local, local.features, outputs, cap)
-                scores = _scores(local, features, outputs)
+                    features, left_out, estimating = within_cap(local, local.features, outputs, cap)
+                scores, sweeping = _scores(local, features, outputs)
                 rows.append(
                     {
                         "model": model,
@@ -222,6 +222,7 @@ def _cap(model: str, caps: list[int]) -> dict[str, Any]:
                         "cap": cap,
                         "rule": rule,
                         "seconds": round(time.perf_counter() - start, 3),
+                        "operations": estimating + sweeping,
                         **scores,
                         "left_out_influence": None if left_out is None else round(left_out, 4),
                     }
@@ -229,7 +230,7 @@ def _cap(model: str, caps: list[int]) -> dict[str, Any]:
     return {"rows": rows}
 
 
-def _scores(local: LocalModel, features: ActiveFeatures, outputs: Outputs) -> dict[str, float]:
+def _scores(local: LocalModel, features: ActiveFeatures, outputs: Outputs) -> tuple[dict[str, float], int]:
     result = sweep(local, features, outputs, progress=False)
     columns, error = result.columns, result.row_sum_error()
     index = torch.arange(columns.bias_start)
@@ -241,11 +242,12 @@ def _scores(local: LocalModel, features: ActiveFeatures, outputs: Outputs) -> di
         probability=outputs.weight,
         row_sum_error=error,
     )
-    return {
+    found = {
         "replacement": round(scores.replacement, 4),
         "completeness": round(scores.completeness, 4),
         "row_sum_error": error,
     }
+    return found, result.operations
 
 
 if __name__ == "__main__":
