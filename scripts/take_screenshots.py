@@ -1,4 +1,4 @@
-"""Take the pictures of README.md: the quickstart as it is stored, in a real JupyterLab, light and dark.
+"""Take the pictures of README.md: the quickstart, run in a real JupyterLab, light and dark.
 
 Usage: python scripts/take_screenshots.py [FOLDER]   (by default docs/images)
 """
@@ -53,6 +53,7 @@ def main(folder: Path) -> None:
         context.set_default_timeout(60_000)
         lab = Lab(context.new_page(), server, Traffic(context), name="pictures")
         lab.open_notebook(QUICKSTART)
+        lab.run_all()
         lab.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
         for theme in ("light", "dark"):
             lab.set_theme(theme)  # type: ignore[arg-type]

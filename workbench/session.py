@@ -13,9 +13,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from workbench.attribution import Graph, Target, attribute
-from workbench.attribution.contrast import Contrast, contrast
+from workbench.attribution.contrast import Contrast, contrast, nearly_active
 from workbench.attribution.engine import DEFAULT_CAP
 from workbench.attribution.heads import Order, heads
+from workbench.attribution.supernodes import suggest_supernodes
 from workbench.clt import CLT, default_clt, load_clt
 from workbench.errors import ModelError
 from workbench.features import promoted_tokens
@@ -110,6 +111,22 @@ class Session:
         :func:`workbench.attribution.contrast.contrast`, whose options these are.
         """
         return contrast(self.loaded, self.clt, prompt, other, clt_name=self.clt_name, **options)
+
+    def nearly_active(self, prompt: str, **options: Any) -> pd.DataFrame:
+        """Return the inactive features of a prompt that are close to their threshold, the closest first.
+
+        See :func:`workbench.attribution.contrast.nearly_active`, whose options these are.
+        """
+        return nearly_active(self.loaded, self.clt, prompt, **options)
+
+    def suggest_supernodes(self, graph: Graph, **options: Any) -> dict[str, list[str]]:
+        """Return groups of features that seem to play the same part: name → node ids.
+
+        See :func:`workbench.attribution.supernodes.suggest_supernodes`, whose options these are::
+
+            graph = graph.with_supernodes(bench.suggest_supernodes(graph))
+        """
+        return suggest_supernodes(graph, clt=self.clt, **options)
 
     def label(self, graph: Graph, *, k: int = 3) -> Graph:
         """Return the graph with each feature labelled by the k tokens that it promotes directly.

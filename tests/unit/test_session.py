@@ -133,3 +133,17 @@ def test_a_graph_goes_to_a_file_and_comes_back(graph: Graph, tmp_path: Path) -> 
     kept = pruned.nodes[pruned.nodes["kind"] != "bias"]
     assert set(again.nodes["node_id"]) == set(kept["node_id"])
     assert again.token_ids == pruned.token_ids
+
+
+def test_a_graph_is_read_by_its_own_methods(bench: wb.Session, graph: Graph) -> None:
+    pruned = bench.label(graph.prune(0.9, 0.99))
+    paths = pruned.paths(k=3)
+    assert len(paths) == 3
+    assert 1 <= pruned.average_path_length() <= pruned.info["n_layers"] + 1
+    assert pruned.subgraph_scores(pruned.nodes["node_id"]).replacement > pruned.subgraph_scores([]).replacement
+    grouped = pruned.with_supernodes({"both": features(pruned, 2)})
+    assert "both" in set(grouped.supernode_edges()["source"])
+    assert isinstance(bench.suggest_supernodes(pruned, similarity=0.3), dict)
+    assert len(bench.nearly_active(tiny_prompt(), k=4)) <= 4
+    same = graph.difference(graph).summary()
+    assert len(same) > 0

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from torch import Tensor
 
 from workbench.errors import ConfigError
 from workbench.files import atomic_file
+
+if TYPE_CHECKING:
+    from workbench.attribution.difference import GraphDifference
 
 KINDS = ("feature", "error", "token", "bias", "logit")
 
@@ -158,6 +161,58 @@ class Graph:
         from workbench.attribution.pruning import prune
 
         return prune(self, node_threshold, edge_threshold, keep_errors=keep_errors)
+
+    def subgraph_scores(self, node_ids: Iterable[str]) -> GraphScores:
+        """Return the scores of some of the graph's nodes; see :func:`workbench.attribution.subgraph.subgraph_scores`.
+
+        Raises:
+            ConfigError: an id is unknown.
+        """
+        from workbench.attribution.subgraph import subgraph_scores
+
+        return subgraph_scores(self, node_ids)
+
+    def paths(self, **options: Any) -> pd.DataFrame:
+        """Return the strongest paths between nodes; see :func:`workbench.attribution.paths.strongest_paths`.
+
+        Args:
+            options: among them ``source``, ``target`` (ids or sets of ids), ``k`` and ``max_length``.
+        """
+        from workbench.attribution.paths import strongest_paths
+
+        return strongest_paths(self, **options)
+
+    def average_path_length(self) -> float:
+        """Return the mean length, in edges, of the paths that influence takes from its beginnings to the outputs."""
+        from workbench.attribution.paths import average_path_length
+
+        return average_path_length(self)
+
+    def with_supernodes(self, groups: Mapping[str, Iterable[str]]) -> Graph:
+        """Return the graph with the given groups of nodes: name → node ids.
+
+        Raises:
+            ConfigError: an id is unknown or in two groups.
+        """
+        from workbench.attribution.supernodes import with_supernodes
+
+        return with_supernodes(self, groups)
+
+    def supernode_edges(self) -> pd.DataFrame:
+        """Return the edges between supernodes and nodes in none: source, target, weight, share, edges."""
+        from workbench.attribution.supernodes import supernode_edges
+
+        return supernode_edges(self)
+
+    def difference(self, other: Graph, *, alignment: Mapping[int, int] | None = None) -> GraphDifference:
+        """Compare with another graph; see :func:`workbench.attribution.difference.difference`.
+
+        Args:
+            alignment: position here → position there; found from the tokens by default.
+        """
+        from workbench.attribution.difference import difference
+
+        return difference(self, other, alignment=alignment)
 
     def to_json(self, path: Path | str, *, slug: str | None = None, pinned: Sequence[str] | None = None) -> Path:
         """Write the graph as graph JSON schema 1, which circuit-tracer and Neuronpedia's viewer read; return its path.
