@@ -82,9 +82,56 @@ def test_a_named_target_is_explained(
     assert [target["token"] for target in json.loads(capsys.readouterr().out)["targets"]] == ["w9"]
 
 
+def test_a_difference_of_tokens_and_a_feature_can_be_explained(
+    folders: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(trace(folders, tmp_path, "--json", "--target", "w9", "--minus", "w8")) == 0
+    (target,) = json.loads(capsys.readouterr().out)["targets"]
+    assert (target["token"], target["probability"]) == ("'w9' − 'w8'", None)
+    assert run(trace(folders, tmp_path, "--json", "--target", "f/1/3/2")) == 0
+    assert json.loads(capsys.readouterr().out)["targets"][0]["token"] == "feature 1/3"
+
+
+def test_the_strongest_edges_are_split_by_heads(
+    folders: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(trace(folders, tmp_path, "--json", "--heads", "2")) == 0
+    result = json.loads(capsys.readouterr().out)
+    edges = {(row["source"], row["target"]) for row in result["heads"]}
+    assert len(edges) == 2
+    weights = {(row["source"], row["target"]): float(row["weight"]) for row in _rows(result, "edges.csv")}
+    for edge in edges:
+        carried = sum(row["weight"] for row in result["heads"] if (row["source"], row["target"]) == edge)
+        assert carried == pytest.approx(weights[edge], rel=1e-3)
+    assert len(_rows(result, "heads.csv")) == len(result["heads"])
+    assert run(trace(folders, tmp_path, "--heads", "2")) == 0
+    assert "The heads that carry" in capsys.readouterr().out
+
+
+def test_another_prompt_is_contrasted(
+    folders: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(trace(folders, tmp_path, "--json", "--contrast", "w3 w4 w9 w6")) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert len(_rows(result, "contrast.csv")) == len(result["contrast"]) > 0
+    explained = {f"p/{row['layer']}/{row['feature']}/{row['position_a']}" for row in result["contrast"]}
+    assert {row["target"] for row in result["contrast_inputs"]} == explained
+    assert run(trace(folders, tmp_path, "--contrast", "w3 w4 w9 w6")) == 0
+    assert "silent on the other prompt" in capsys.readouterr().out
+
+
+def _rows(result: dict[str, list[str]], name: str) -> list[dict[str, str]]:
+    path = next(Path(file) for file in result["files"] if Path(file).name == name)
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--minus", "w8"], "--target"),
+        (["--target", "f/1/3/2", "--minus", "w8"], "--minus"),
+        (["--target", "f/99/3/2"], "99"),
         (["--target", "w9 w8"], "not one"),
         (["--clt", "no-such-clt"], "no-such-clt"),
         (["--model", "smollm3"], "smollm3"),
