@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "notebooks").rglob("[0-9][0-9]_*.py"))
+BUNDLES = ROOT / "workbench" / "widgets" / "static"
 MAX_BYTES = 3_000_000
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
@@ -69,7 +70,7 @@ def outputs(notebook: NotebookNode) -> list[str]:
 
 
 def widgets(notebook: NotebookNode) -> list[str]:
-    """Every widget that is displayed is stored with all that it refers to, an anywidget with its module."""
+    """Every widget that is displayed is stored with all that it refers to, and with the module of today."""
     state: dict[str, Any] = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
     problems = []
     for i, output in _outputs(notebook):
@@ -81,6 +82,9 @@ def widgets(notebook: NotebookNode) -> list[str]:
                 problems.append(f"a {model['model_name']} refers to a widget whose state is not stored")
         if model["model_name"] == "FloatProgressModel":
             problems.append("a progress bar is stored")
+        ours = str(model["state"].get("_anywidget_id", "")).startswith("workbench.")
+        if ours and model["state"].get("_esm") not in {path.read_text("utf-8") for path in BUNDLES.glob("*.js")}:
+            problems.append(f"a {model['state']['_anywidget_id']} is stored with an older bundle: {BUILD}")
         if model["model_module"] == "anywidget" and "export" not in model["state"].get("_esm", ""):
             problems.append("an anywidget is stored without the text of its module")
     return problems

@@ -83,6 +83,7 @@ def test_cells_that_were_not_executed_in_order_are_noticed() -> None:
         (checks.widgets, _notebook(VIEW), "cell 2 displays a widget whose state is not stored"),
         (checks.widgets, _notebook(VIEW, state={}), "without the text of its module"),
         (checks.widgets, _notebook(VIEW, state={"_esm": ESM, "a": ["IPY_MODEL_x"]}), "refers to a widget"),
+        (checks.widgets, _notebook(VIEW, state={"_esm": ESM, "_anywidget_id": "workbench.W"}), "an older bundle"),
         (checks.widgets, _notebook(model_name="FloatProgressModel", state={"_esm": ESM}), "a progress bar is stored"),
         (checks.leaks, _notebook(_shown("text/plain", "wrote /home/someone/x")), "names /home/someone"),
         (checks.leaks, _notebook(new_output("stream", name="stdout", text="in '/work/main'")), "names /work/main"),
