@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench import plots
-    from workbench.attribution import Graph, GraphScores
+    from workbench.attribution import (
+        DifferenceTarget,
+        DirectionTarget,
+        FeatureTarget,
+        Graph,
+        GraphScores,
+        LogitTarget,
+        TopTokens,
+    )
     from workbench.errors import WorkbenchError
     from workbench.interventions import Edit, Intervention
     from workbench.models import fetch
@@ -15,11 +23,16 @@ if TYPE_CHECKING:
     from workbench.widgets import to_html
 
 __all__ = [
+    "DifferenceTarget",
+    "DirectionTarget",
     "Edit",
+    "FeatureTarget",
     "Graph",
     "GraphScores",
     "Intervention",
+    "LogitTarget",
     "Session",
+    "TopTokens",
     "WorkbenchError",
     "fetch",
     "open",
@@ -29,11 +42,16 @@ __all__ = [
 
 # Looked up on first use, so that `import workbench` costs neither torch nor transformer_lens.
 _HOME = {
+    "DifferenceTarget": "workbench.attribution",
+    "DirectionTarget": "workbench.attribution",
     "Edit": "workbench.interventions",
+    "FeatureTarget": "workbench.attribution",
     "Graph": "workbench.attribution",
     "GraphScores": "workbench.attribution",
     "Intervention": "workbench.interventions",
+    "LogitTarget": "workbench.attribution",
     "Session": "workbench.session",
+    "TopTokens": "workbench.attribution",
     "WorkbenchError": "workbench.errors",
     "fetch": "workbench.models",
     "open": "workbench.session",

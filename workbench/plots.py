@@ -26,8 +26,9 @@ _TEXT, _GRID = "#7d848c", "rgba(128, 132, 140, 0.25)"
 
 
 def token_probabilities(graph: Graph) -> go.Figure:
-    """Draw the probabilities of the tokens that the graph explains."""
-    logits = graph.nodes[graph.nodes["kind"] == "logit"].sort_values("probability", ascending=False)
+    """Draw the probabilities of the tokens that the graph explains (differences and directions have none)."""
+    logits = graph.nodes[(graph.nodes["kind"] == "logit") & graph.nodes["probability"].notna()]
+    logits = logits.sort_values("probability", ascending=False)
     figure = go.Figure(
         go.Bar(
             y=_labels(logits["token"]),

@@ -10,7 +10,7 @@ import torch
 from helpers import tiny_clt, tiny_model, tiny_tokens
 
 from workbench import plots
-from workbench.attribution import Graph, attribute
+from workbench.attribution import DifferenceTarget, Graph, attribute
 from workbench.interventions import Edit, intervene
 
 
@@ -30,6 +30,14 @@ def test_the_bars_are_the_probabilities_of_the_targets(graph: Graph) -> None:
     logits = graph.nodes[graph.nodes["kind"] == "logit"]
     assert list(bars.x) == sorted(logits["probability"], reverse=True)
     assert len(set(bars.y)) == len(logits)
+
+
+def test_an_output_that_is_no_token_has_no_bar() -> None:
+    model = tiny_model("llama")
+    targets = ["w1", DifferenceTarget("w1", "w2")]
+    both = attribute(model, tiny_clt(model), tiny_tokens(), targets=targets, progress=False)
+    (bars,) = plots.token_probabilities(both).data
+    assert list(bars.y) == ["w1"]
 
 
 def test_the_map_adds_up_to_the_influence_of_all_features(graph: Graph) -> None:

@@ -126,7 +126,11 @@ def print_summary(
     left_out = graph.info["left_out_features"]
     out.print(
         f"{result['active_features']} active features"
-        + (f" ({left_out} beyond the cap count as error)" if left_out else "")
+        + (
+            f" ({left_out} beyond the cap, about {graph.info['left_out_influence']:.0%} of the influence, count as error)"
+            if left_out
+            else ""
+        )
         + f"; after pruning {result['nodes']} nodes and {result['edges']} edges.\n"
         f"Attribution took {result['seconds']:.1f} s, all together {seconds:.1f} s; "
         f"peak memory {result['peak_memory_mb'] / 1000:.1f} GB.",

@@ -16,6 +16,8 @@ from workbench.errors import InterventionError
 from workbench.interventions.clean import CleanRun
 
 _KINDS = {"e": "an error node", "t": "a token node", "b": "a bias node", "l": "a logit node"}
+# Outputs that are no tokens: differences, directions, pre-activations.
+_KINDS |= dict.fromkeys("drp", "an output node")
 
 
 @dataclass(frozen=True)
