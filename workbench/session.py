@@ -68,7 +68,7 @@ class Session:
         Args:
             prompt: text, or token ids whose first is the start token.
             targets: what to explain: tokens, or any of :mod:`workbench.attribution.targets`, for instance
-                ``[wb.DifferenceTarget(" Mary", " John")]``; by default the most probable tokens up to 95 %, at most ten.
+                ``[wb.DifferenceTarget(" Mary", " John")]``; by default the most probable tokens (95 %, ten at most).
             chat: put the prompt through the model's chat template.
             cap: the largest number of features in the graph; None for all.
 

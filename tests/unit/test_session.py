@@ -114,8 +114,8 @@ def test_an_edge_is_split_by_the_heads_that_carry_it(bench: wb.Session, graph: G
 
 
 def test_a_difference_of_two_tokens_is_explained(bench: wb.Session) -> None:
-    difference = bench.attribute(tiny_prompt(), targets=[DifferenceTarget("w1", "w2")], progress=False)
-    one, other = (bench.attribute(tiny_prompt(), targets=[token], progress=False) for token in ("w1", "w2"))
+    difference = bench.attribute(tiny_prompt(), targets=[DifferenceTarget("w5", "w6")], progress=False)
+    one, other = (bench.attribute(tiny_prompt(), targets=[token], progress=False) for token in ("w5", "w6"))
     sums = [float(graph.weights[-1].sum()) for graph in (difference, one, other)]
     assert sums[0] == pytest.approx(sums[1] - sums[2], rel=1e-3, abs=1e-4)
 

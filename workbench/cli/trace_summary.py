@@ -123,14 +123,12 @@ def print_summary(
     scores.add_row("error share", f"{result['error_share']:.3f}", "mean share of a node's input that is error")
     scores.add_row("row-sum error", f"{result['row_sum_error']:.1e}", "deviation from what the model computed")
     out.print(scores, "")
-    left_out = graph.info["left_out_features"]
+    left_out, share = graph.info["left_out_features"], graph.info["left_out_influence"]
+    beyond = (
+        f" ({left_out} beyond the cap, with about {share:.0%} of the influence, count as error)" if left_out else ""
+    )
     out.print(
-        f"{result['active_features']} active features"
-        + (
-            f" ({left_out} beyond the cap, about {graph.info['left_out_influence']:.0%} of the influence, count as error)"
-            if left_out
-            else ""
-        )
+        f"{result['active_features']} active features{beyond}"
         + f"; after pruning {result['nodes']} nodes and {result['edges']} edges.\n"
         f"Attribution took {result['seconds']:.1f} s, all together {seconds:.1f} s; "
         f"peak memory {result['peak_memory_mb'] / 1000:.1f} GB.",
