@@ -67,7 +67,6 @@ def build(source: Path) -> Path:
     """
     notebook = jupytext.read(source)
     notebook.metadata = NotebookNode(
-        jupytext={"formats": "ipynb,py:percent"},
         kernelspec={"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5

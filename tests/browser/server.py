@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,11 @@ def _environment(private: Path) -> dict[str, str]:
 
 
 @contextmanager
-def lab_server(private: Path) -> Iterator[LabServer]:
+def lab_server(private: Path, *, start: Sequence[str] = ()) -> Iterator[LabServer]:
     """Start JupyterLab with everything that it writes below ``private``; stop it and its kernels at the end.
+
+    Args:
+        start: another command that starts it, in place of JupyterLab on an empty folder.
 
     Raises:
         RuntimeError: the server ended, or did not answer in `START_SECONDS`; with the end of its log.
@@ -90,7 +93,8 @@ def lab_server(private: Path) -> Iterator[LabServer]:
     settings.write_text(json.dumps(_QUIET), encoding="utf-8")
     token = secrets.token_hex(16)
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--notebook-dir={folder}"),
+        *(start or (sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder}")),
+        *("--no-browser", "--allow-root"),
         *("--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--IdentityProvider.token={token}"),
         *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
     ]
