@@ -119,7 +119,8 @@ def test_every_make_target_that_a_page_names_exists(page: str) -> None:
 def test_every_command_of_the_readme_exists_and_every_command_is_in_the_readme() -> None:
     from workbench.cli.app import build_app
 
-    commands = {str(command.name) for command in build_app().registered_commands}
+    app = build_app()
+    commands = {str(command.name) for command in [*app.registered_commands, *app.registered_groups]}
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `workbench ([a-z]+)", text, re.MULTILINE)) == commands
 
