@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
+from .cells import TINY_BENCH
 from .chromium import find_browser
 from .lab import Lab
 from .server import LabServer, lab_server
@@ -54,16 +56,23 @@ def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
+@contextmanager
+def _watched(node: pytest.Item | pytest.Collector, browser: Browser, folder: Path) -> Iterator[BrowserContext]:
+    """A browser context whose requests and complaints are recorded for a test, or for all tests of a module."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(60_000)
+    traffic = Traffic(context)
+    node.stash[_WATCHED] = (context, traffic, folder)
+    yield context
+    context.close()
+    traffic.check()
+
+
 @pytest.fixture
 def traffic(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> Iterator[Traffic]:
     """The requests and complaints of this test's page; a request to another host fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60_000)
-    watched = Traffic(context)
-    request.node.stash[_WATCHED] = (context, watched, tmp_path)
-    yield watched
-    context.close()
-    watched.check()
+    with _watched(request.node, browser, tmp_path):
+        yield request.node.stash[_WATCHED][1]
 
 
 @pytest.fixture
@@ -80,17 +89,55 @@ def lab(request: pytest.FixtureRequest, page: Page, server: LabServer, traffic: 
     server.stop_kernels()
 
 
-_WATCHED = pytest.StashKey()
+@pytest.fixture(scope="module")
+def shared_lab(
+    request: pytest.FixtureRequest, browser: Browser, server: LabServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    """One page for all tests of a module: JupyterLab and a kernel with torch start once, not for every test.
+
+    Each test makes what it needs anew, because one that failed may have left something behind.
+    """
+    name = request.node.path.stem
+    with _watched(request.node, browser, tmp_path_factory.mktemp(name)) as context:
+        yield Lab(context.new_page(), server, request.node.stash[_WATCHED][1], name=name)
+        server.stop_kernels()
+
+
+@pytest.fixture(scope="module")
+def _tiny_notebook(shared_lab: Lab) -> Lab:
+    shared_lab.new_notebook([TINY_BENCH, "", ""])
+    return shared_lab
+
+
+@pytest.fixture
+def tiny(_tiny_notebook: Lab) -> Iterator[Lab]:
+    """The shared page with a notebook whose kernel holds a tiny ``bench`` and its ``graph``; cells 1 and 2 are free.
+
+    What the page complains about in the browser's console fails the test.
+    """
+    # Tests that restart or stop the kernel leave one without the names of the first cell.
+    if _tiny_notebook.python("'features' not in globals()"):
+        _tiny_notebook.run_cell(0)
+    _tiny_notebook.traffic.errors.clear()
+    yield _tiny_notebook
+    assert not _tiny_notebook.traffic.errors
+
+
+_WATCHED: pytest.StashKey[tuple[BrowserContext, Traffic, Path]] = pytest.StashKey()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Show what the page looked like and complained about when a test fails."""
     report = yield
-    if report.failed and (watched := item.stash.get(_WATCHED, None)):
+    if not report.failed:
+        return report
+    for node in (item, item.getparent(pytest.Module)):
+        if node is None or (watched := node.stash.get(_WATCHED, None)) is None:
+            continue
         context, traffic, folder = watched
         for number, page in enumerate(context.pages):
-            path = folder / f"failure-{number}.png"
+            path = folder / f"failure-{number}-{re.sub(r'[^a-zA-Z0-9]+', '-', item.name)[:60]}.png"
             try:
                 page.screenshot(path=path, timeout=20_000)
             except PlaywrightError as error:

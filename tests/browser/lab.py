@@ -109,10 +109,40 @@ class Lab:
             for index in range(self.n_cells):
                 self._check_cell(index)
 
+    def start_cell(self, index: int) -> None:
+        """Run one cell and do not wait for it; `wait_until_run` does."""
+        self._start("notebook:run-cell", index)
+
+    def wait_until_run(self, *, timeout: float = RUN_MS) -> None:
+        """Wait until what was started last has finished."""
+        self.page.wait_for_function("() => window.testRun.done", timeout=timeout)
+        self.wait_until_idle(timeout=timeout)
+
+    def write_cell(self, index: int, source: str) -> None:
+        """Replace the source of a cell."""
+        self.page.evaluate(
+            f"([index, source]) => {_PANEL}.content.widgets[index].model.sharedModel.setSource(source)", [index, source]
+        )
+
     @property
     def n_cells(self) -> int:
         """How many cells the notebook has."""
         return int(self.page.evaluate(f"() => {_PANEL}.content.widgets.length"))
+
+    def look_of_cells(self) -> dict[str, Any]:
+        """Return what a stray key would change: the cells with their sources and types, the active one, the mode."""
+        look: dict[str, Any] = self.page.evaluate(
+            f"""() => {{
+                const notebook = {_PANEL}.content;
+                return {{
+                    cells: notebook.widgets.map(cell => [cell.model.type, cell.model.sharedModel.getSource()]),
+                    active: notebook.activeCellIndex,
+                    selected: notebook.selectedCells.length,
+                    mode: notebook.mode,
+                }};
+            }}"""
+        )
+        return look
 
     def cell_output(self, index: int) -> list[dict[str, Any]]:
         """Return the outputs of a cell as the notebook format has them."""
@@ -144,6 +174,10 @@ class Lab:
         return self.output(index).locator(".jp-OutputArea-output.lm-Panel > .lm-Widget")
 
     def _run(self, command: str, index: int, timeout: float) -> None:
+        self._start(command, index)
+        self.wait_until_run(timeout=timeout)
+
+    def _start(self, command: str, index: int) -> None:
         self.page.evaluate(
             f"""([command, index]) => {{
                 {_PANEL}.content.deselectAll();
@@ -155,8 +189,6 @@ class Lab:
             }}""",
             [command, index],
         )
-        self.page.wait_for_function("() => window.testRun.done", timeout=timeout)
-        self.wait_until_idle(timeout=timeout)
 
     def _check_cell(self, index: int) -> None:
         for output in self.cell_output(index):
@@ -236,7 +268,11 @@ class Lab:
         """Switch JupyterLab to its light or its dark theme and wait until it is shown."""
         name = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}[theme]
         self.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name)
-        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+        # JupyterLab's curtain has to be gone: when the next change comes too soon, it is taken away twice.
+        self.page.wait_for_function(
+            "name => document.body.dataset.jpThemeName === name && !document.getElementById('jupyterlab-splash')",
+            arg=name,
+        )
 
     def screenshot(self, target: str | Locator | None, path: Path) -> Path:
         """Write a picture of a part of the page (a selector or a locator), or of all of it, and return its path."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -115,7 +116,10 @@ def _ready(process: subprocess.Popen[bytes], info: Path, token: str, folder: Pat
         except subprocess.TimeoutExpired:
             if info.is_file() and (text := info.read_text(encoding="utf-8")).endswith("}"):
                 server = LabServer(f"http://127.0.0.1:{json.loads(text)['port']}/", token, folder)
-                server.request("GET", "api/status")
+                try:
+                    server.request("GET", "api/status")
+                except urllib.error.URLError:
+                    continue  # the file is there a moment before the port is open
                 return server
         else:
             break

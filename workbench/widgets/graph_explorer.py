@@ -53,7 +53,8 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
     _info = traitlets.Dict().tag(sync=True)
     selected_ids = traitlets.List(traitlets.Unicode()).tag(sync=True)
     pinned_ids = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    hovered_id = traitlets.Unicode(None, allow_none=True).tag(sync=True)
+    # Python is told late where the pointer is: an echo of it would move the view back to where the pointer was.
+    hovered_id = traitlets.Unicode(None, allow_none=True).tag(sync=True, echo_update=False)
     labels = traitlets.Dict(key_trait=traitlets.Unicode(), value_trait=traitlets.Unicode()).tag(sync=True)
     node_threshold = traitlets.Float(0.8).tag(sync=True)
     show_errors = traitlets.Bool(True).tag(sync=True)
