@@ -61,6 +61,7 @@ class Session:
         targets: Sequence[Target] | None = None,
         chat: bool = False,
         cap: int | None = DEFAULT_CAP,
+        precision: torch.dtype = torch.float32,
         progress: bool = True,
     ) -> Graph:
         """Return the attribution graph of a prompt's next token; see :func:`workbench.attribution.attribute`.
@@ -71,6 +72,7 @@ class Session:
                 ``[wb.DifferenceTarget(" Mary", " John")]``; by default the most probable tokens (95 %, ten at most).
             chat: put the prompt through the model's chat template.
             cap: the largest number of features in the graph; None for all.
+            precision: ``torch.bfloat16`` for faster, rounded products where the processor has them.
 
         Raises:
             PromptError: the prompt is empty or too long, or a target cannot be used.
@@ -83,6 +85,7 @@ class Session:
             targets=targets,
             chat=chat,
             cap=cap,
+            precision=precision,
             clt_name=self.clt_name,
             progress=progress,
         )

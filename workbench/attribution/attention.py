@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -108,6 +108,17 @@ class FoldedAttention:
     output_biases: dict[str, tuple[Float[Tensor, " d_model"], Float[Tensor, " position"]]]
     value_biases: dict[str, tuple[Float[Tensor, " kv_head_and_d_head"], Float[Tensor, " position"]]]
 
+    def to(self, dtype: torch.dtype) -> FoldedAttention:
+        """Return the same map with matrices and pattern in another precision; biases keep theirs."""
+        if self.value_map.dtype == dtype:
+            return self
+        return replace(
+            self,
+            output_maps=self.output_maps.to(dtype),
+            pattern=self.pattern.to(dtype),
+            value_map=self.value_map.to(dtype),
+        )
+
     @classmethod
     def of(cls, attention: FrozenAttention) -> FoldedAttention:
         """Fold norms and scales into the matrices and the pattern."""
@@ -144,7 +155,7 @@ class FoldedAttention:
     ) -> Float[Tensor, "target position kv_head_and_d_head"]:
         """Return the gradient at the values from the gradient at the layer's output, at positions from 0."""
         n_targets, n_positions, _ = rows.shape
-        flat = rows.reshape(n_targets * n_positions, -1)
+        flat = rows.reshape(n_targets * n_positions, -1).to(self.value_map.dtype)
         n_kv, d_head = len(self.output_maps), len(self.value_map) // len(self.output_maps)
         found = []
         for output_map, pattern in zip(self.output_maps, self.pattern, strict=True):
@@ -159,6 +170,7 @@ class FoldedAttention:
         """Return the same for gradients that are zero but at one position of each target."""
         n_kv, d_head = len(self.output_maps), len(self.value_map) // len(self.output_maps)
         found = []
+        rows = rows.to(self.value_map.dtype)
         for output_map, pattern in zip(self.output_maps, self.pattern, strict=True):
             mixed = (rows @ output_map).view(len(rows), -1, d_head)
             found.append(pattern[:n_positions, position].transpose(0, 1) @ mixed)

@@ -2,9 +2,9 @@
 
 Influence is known only when every row is. Two sweeps of a part of the rows estimate it: the outputs' own rows give each
 feature's direct influence; then the features of the largest direct influence get rows, and what flows into the others
-is passed on like the mean of the known rows at the same layer and position. The features that a quarter of the cap's
-rows choose make graphs that score almost like those of the exact influence's choice, and much better than those of the
-largest activation × decoder norm: `workbench bench attribution` measures it.
+is passed on like the mean of the known rows at the same layer and position. A sixteenth of the cap's rows choose
+features whose graphs score almost like those of many more rows, and much better than those of the largest
+activation × decoder norm: `workbench bench attribution` measures it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def within_cap(local: LocalModel, features: ActiveFeatures, outputs: Outputs, ca
     if cap is None or len(features) <= cap:
         return Choice(features, 0.0, 0)
     # No more memory and work than a graph of the cap's size costs anyway, however many features are active.
-    n_rows = min(cap // 4, 2 * cap**2 // len(features))
+    n_rows = min(cap // 16, 2 * cap**2 // len(features))
     estimate = estimate_influence(local, features, outputs, n_rows=n_rows)
     chosen = estimate.influence.topk(cap).indices.sort().values
     kept, total = estimate.influence[chosen].double().sum(), estimate.influence.double().sum()

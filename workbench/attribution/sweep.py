@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from workbench.attribution.attention import FoldedAttention
 from workbench.attribution.local_model import ActiveFeatures, LocalModel
 from workbench.attribution.sources import Columns, columns_of, written_at
 from workbench.attribution.targets import Outputs
@@ -64,6 +65,7 @@ def sweep(
     outputs: Outputs,
     *,
     targets: Int[Tensor, " target"] | None = None,
+    precision: torch.dtype = torch.float32,
     progress: bool = True,
 ) -> SweepResult:
     """Compute the direct effect of every source on every target.
@@ -72,8 +74,11 @@ def sweep(
         sources: the features that get a column each; what other features write counts as error.
         outputs: the last rows.
         targets: which of ``sources`` get a row; all by default.
+        precision: of the large matrix products' factors, if lower than the model's own; sums, gradients and weights
+            keep the model's.
     """
-    return _Sweep(local, sources, sources if targets is None else sources.select(targets), outputs).run(progress)
+    rows = sources if targets is None else sources.select(targets)
+    return _Sweep(local, sources, rows, outputs, precision).run(progress)
 
 
 @dataclass
@@ -111,7 +116,16 @@ class _Block:
 
 
 class _Sweep:
-    def __init__(self, local: LocalModel, sources: ActiveFeatures, features: ActiveFeatures, outputs: Outputs) -> None:
+    def __init__(
+        self,
+        local: LocalModel,
+        sources: ActiveFeatures,
+        features: ActiveFeatures,
+        outputs: Outputs,
+        precision: torch.dtype,
+    ) -> None:
+        # A float64 model is never rounded; float32 stands for "as the model is".
+        self.dtype = local.reads.dtype if precision == torch.float32 else precision
         self.local, self.sources, self.features, self.outputs = local, sources, features, outputs
         self.device = local.reads.device
         self.columns = columns_of(local, len(sources))
@@ -189,7 +203,7 @@ class _Sweep:
                     continue
                 rows, weights = block.gradient[: block.active, position], block.weights[: block.active]
                 if len(written.features):
-                    weights[:, written.feature_columns].addmm_(rows, written.features.T)
+                    self._add_product(weights[:, written.feature_columns], rows, written.features.T)
                 weights[:, written.other_columns] = rows @ written.others.T
                 self.operations += 2 * rows.numel() * (len(written.features) + len(written.others))
 
@@ -317,7 +331,7 @@ class _Sweep:
 
     def _attention_back(self, layer: int) -> None:
         """Pass the rows of every target met so far through a layer's attention, in place."""
-        attention = self.local.attentions[layer].folded
+        attention = self.local.attentions[layer].folded.to(self.dtype)
         for block in self.blocks:
             n = block.n_positions
             for rows, weights in block.chunks(block.active):
@@ -330,28 +344,36 @@ class _Sweep:
         for block in self.blocks:
             n = block.n_positions
             for rows, weights in block.chunks(block.spread):
-                self._values_back(layer, rows, weights, attention.values(rows))
+                self._values_back(layer, attention, rows, weights, attention.values(rows))
                 self.operations += attention.operations(len(rows) * n, len(rows) * n, n)
             for start in range(block.spread, block.active, max(1, _ROWS // n)):
                 span = slice(start, min(start + max(1, _ROWS // n), block.active))
                 rows, own = block.gradient[span], block.own[span]
                 values = attention.values_at(rows[torch.arange(len(own), device=self.device), own], own, n)
-                self._values_back(layer, rows, block.weights[span], values)
+                self._values_back(layer, attention, rows, block.weights[span], values)
                 self.operations += attention.operations(len(own) * n, len(own), 1)
             block.spread = block.active
 
     def _values_back(
         self,
         layer: int,
+        attention: FoldedAttention,
         rows: Float[Tensor, "target position d_model"],
         weights: Float[Tensor, "target source"],
         values: Float[Tensor, "target position kv_head_and_d_head"],
     ) -> None:
-        attention, n = self.local.attentions[layer].folded, rows.shape[1]
+        n = rows.shape[1]
         for site, (bias, factor) in attention.value_biases.items():
             first = self.bias_columns[layer, site].start
-            weights[:, first : first + n] = values @ bias * factor[:n]
-        rows.view(-1, rows.shape[-1]).addmm_(values.reshape(-1, values.shape[-1]), attention.value_map)
+            weights[:, first : first + n] = values.to(bias.dtype) @ bias * factor[:n]
+        self._add_product(rows.view(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]), attention.value_map)
+
+    def _add_product(self, out: Float[Tensor, "i k"], left: Float[Tensor, "i j"], right: Float[Tensor, "j k"]) -> None:
+        """Add a product to ``out`` in place; in a lower precision only its factors are rounded."""
+        if self.dtype == out.dtype:
+            out.addmm_(left, right)
+        else:
+            out += left.to(self.dtype) @ right.to(self.dtype)
 
 
 def _spans(counts: list[int]) -> Iterator[tuple[int, int]]:

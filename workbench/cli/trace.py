@@ -45,7 +45,7 @@ def trace(
     ] = 0,
     node_threshold: Annotated[float, typer.Option(min=0, max=1, help="Share of the nodes' influence to keep.")] = 0.8,
     edge_threshold: Annotated[float, typer.Option(min=0, max=1, help="Share of the edges' influence to keep.")] = 0.98,
-    cap: Annotated[int | None, typer.Option(min=1, help="Largest number of features [default: 8192].")] = None,
+    cap: Annotated[int | None, typer.Option(min=1, help="Largest number of features [default: 4096].")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the graph's four files.")] = Path("out/trace"),
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch a named model first if it is not here.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
