@@ -17,6 +17,7 @@ from torch import Tensor
 from workbench.attribution.attention import FrozenAttention
 from workbench.attribution.norms import FrozenNorm
 from workbench.clt import CLT
+from workbench.clt.formats.load import check_runs_on
 from workbench.errors import CLTError
 from workbench.models import LoadedModel, capture
 
@@ -104,8 +105,10 @@ def freeze(model: LoadedModel, clt: CLT, tokens: Int[Tensor, " position"]) -> Lo
     """Run the model once on a prompt and freeze it.
 
     Raises:
-        CLTError: the CLT reads at a hook that has no linear path from the residual stream.
+        CLTError: the model lacks the CLT's layers, width or hooks; or the CLT reads at a hook that has no linear path
+            from the residual stream, or writes at one that is not what an MLP adds to it.
     """
+    check_runs_on(clt.config, model, "given")
     bridge = model.bridge
     blocks = bridge.blocks
     layers = range(model.n_layers)
@@ -116,6 +119,12 @@ def freeze(model: LoadedModel, clt: CLT, tokens: Int[Tensor, " position"]) -> Lo
         raise CLTError(
             f"The CLT reads at {read_hook!r}, which attribution cannot trace back to the residual stream: "
             "use mlp.hook_in, ln2.hook_normalized or hook_resid_mid."
+        )
+    write_sites = ["hook_mlp_out", "ln2_post.hook_out" if "ln2_post" in blocks[0].submodules else "mlp.hook_out"]
+    if write_hook.removeprefix("blocks.{layer}.") not in write_sites:
+        raise CLTError(
+            f"The CLT writes at {write_hook!r}, which is not what an MLP of {model.name!r} adds to the residual "
+            f"stream: use {' or '.join(write_sites)}."
         )
     has_post = "ln1_post" in blocks[0].submodules
     has_positional = "pos_embed.hook_out" in bridge.hook_dict

@@ -93,19 +93,39 @@ def check_fits(config: CLTConfig, model: LoadedModel, folder: Path | str) -> Non
     Raises:
         CLTError: it does not.
     """
-    shape, wanted = (config.n_layers, config.d_model), (model.n_layers, model.d_model)
-    if shape != wanted:
-        raise CLTError(
-            f"The transcoder {folder} is of {config.model!r} ({shape[0]} layers × {shape[1]}), "
-            f"but {model.name!r} has {wanted[0]} layers × {wanted[1]}: choose the CLT of this model."
-        )
+    check_runs_on(config, model, folder)
     if config.fingerprint and config.fingerprint != model.fingerprint:
         raise CLTError(
             f"The transcoder {folder} was trained on another model ({config.model!r}, "
             f"fingerprint {config.fingerprint[:12]}) than {model.name!r} "
             f"(fingerprint {model.fingerprint[:12]}): choose the CLT of this model."
         )
+
+
+def check_runs_on(config: CLTConfig, model: LoadedModel, folder: Path | str) -> None:
+    """Check that a model has the layers, the width and the hooks that a transcoder needs, whatever it was trained on.
+
+    Raises:
+        CLTError: it has not.
+    """
+    shape, wanted = (config.n_layers, config.d_model), (model.n_layers, model.d_model)
+    if shape != wanted:
+        raise CLTError(
+            f"The transcoder {folder} is of {config.model!r} ({shape[0]} layers × {shape[1]}), "
+            f"but {model.name!r} has {wanted[0]} layers × {wanted[1]}: choose the CLT of this model."
+        )
     known = model.bridge.hook_dict
-    for hook in (config.read_hook, config.write_hook):
-        if hook.format(layer=0) not in known:
-            raise CLTError(f"The transcoder {folder} uses the hook {hook!r}, which {model.name!r} does not have.")
+    for field, does in (("read_hook", "reads"), ("write_hook", "writes")):
+        hook: str = getattr(config, field)
+        names = [hook.replace("{layer}", str(layer)) for layer in range(config.n_layers)]
+        missing = next((name for name in names if name not in known), None)
+        if missing is not None:
+            raise CLTError(
+                f"The transcoder {folder} {does} at the hook {hook!r}, but {model.name!r} has no {missing!r}: "
+                f"choose the CLT of this model, or correct {field} in the CLT's config."
+            )
+        if config.n_layers > 1 and "{layer}" not in hook:
+            raise CLTError(
+                f"The transcoder {folder} {does} at the hook {hook!r} in every layer: "
+                f"write {{layer}} for the layer's number in {field} of the CLT's config."
+            )

@@ -32,13 +32,22 @@ def test_the_transcoder_of_a_model_of_another_size_is_an_error(clt: CLT, tmp_pat
         load_clt(tmp_path, model=smaller)
 
 
-def test_a_hook_that_the_model_lacks_is_an_error(clt: CLT, model: LoadedModel, tmp_path: Path) -> None:
-    odd = clt.config.model_copy(update={"read_hook": "blocks.{layer}.hook_nowhere"})
+@pytest.mark.parametrize(("field", "does"), [("read_hook", "reads"), ("write_hook", "writes")])
+def test_a_hook_that_the_model_lacks_is_an_error(
+    clt: CLT, model: LoadedModel, tmp_path: Path, field: str, does: str
+) -> None:
+    odd = clt.config.model_copy(update={field: "blocks.{layer}.hook_nowhere"})
     save_clt(replace(clt, config=odd), tmp_path)
 
-    with pytest.raises(
-        CLTError, match=r"uses the hook 'blocks.\{layer\}.hook_nowhere', which 'tiny-llama' does not have"
-    ):
+    message = rf"{does} at the hook .*, but 'tiny-llama' has no 'blocks.0.hook_nowhere': .* correct {field}"
+    with pytest.raises(CLTError, match=message):
+        load_clt(tmp_path, model=model)
+
+
+def test_a_hook_that_is_the_same_in_every_layer_is_an_error(clt: CLT, model: LoadedModel, tmp_path: Path) -> None:
+    save_clt(replace(clt, config=clt.config.model_copy(update={"write_hook": "blocks.0.hook_mlp_out"})), tmp_path)
+
+    with pytest.raises(CLTError, match=r"'blocks.0.hook_mlp_out' in every layer: write \{layer\}"):
         load_clt(tmp_path, model=model)
 
 
