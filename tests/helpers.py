@@ -29,9 +29,9 @@ from transformers import (
 )
 
 from workbench.clt import CLT, CLTConfig
-from workbench.clt.run import Split, TokenBatches, TrainingRun
-from workbench.clt.train_config import TrainConfig
-from workbench.clt.trainer import StopFlag
+from workbench.clt.training.config import TrainConfig
+from workbench.clt.training.run import Split, TokenBatches, TrainingRun
+from workbench.clt.training.trainer import StopFlag
 from workbench.models import LoadedModel, NamedModel, capture_reads_and_writes, from_huggingface
 from workbench.models.registry import Wheel
 

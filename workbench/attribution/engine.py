@@ -55,8 +55,8 @@ def attribute(
             influence enter (:mod:`workbench.attribution.cap`); what the rest write counts as error, so sums stay
             exact. ``info["left_out_influence"]`` estimates which share of all features' influence they have.
         precision: ``torch.bfloat16`` rounds the factors of the large matrix products, which is faster where the
-            processor multiplies such numbers; ``graph.scores().row_sum_error`` then tells how far weights are off (1.3e-3 on the demo of SmolLM2, where
-            the largest change of a weight was 0.2 % of the largest weight).
+            processor multiplies such numbers; ``graph.scores().row_sum_error`` then tells how far weights are off
+            (1.3e-3 on the demo of SmolLM2, where no weight changed by more than 0.2 % of the largest).
 
     Raises:
         PromptError: the prompt is empty or too long, or a target cannot be used.

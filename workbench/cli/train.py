@@ -30,10 +30,10 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train a CLT: harvest activations, train, recalibrate thresholds, export. Ctrl-C saves and stops."""
-    from workbench.clt.harvest import harvest_dtype
-    from workbench.clt.run import TrainingRun
-    from workbench.clt.train_config import load_train_config
-    from workbench.clt.trainer import StopFlag
+    from workbench.clt.activations.harvest import harvest_dtype
+    from workbench.clt.training.config import load_train_config
+    from workbench.clt.training.run import TrainingRun
+    from workbench.clt.training.trainer import StopFlag
     from workbench.models import load_model
 
     recipe = load_train_config(config)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from workbench.clt.activations import quantise_rows
+from workbench.clt.activations.store import quantise_rows
 from workbench.clt.config import CLTConfig
 from workbench.clt.transcoder import CLT
 from workbench.errors import FormatError

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench import files
-from workbench.clt.activations import ActivationStore, Storage, quantise_rows
+from workbench.clt.activations.store import ActivationStore, Storage, quantise_rows
 from workbench.errors import FormatError, ResourceError
 
 SHAPE = {"capacity": 50, "n_layers": 2, "d_model": 8}

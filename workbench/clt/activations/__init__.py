@@ -1,0 +1,1 @@
+"""What a transcoder is trained on: activations harvested from the model, cached on disk, read in shuffled batches."""

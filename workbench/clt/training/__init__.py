@@ -1,0 +1,1 @@
+"""Training a cross-layer transcoder: recipe, kernels, objective, loop, checkpoints, export."""

@@ -1,0 +1,119 @@
+"""What a training run is: model, corpus, shape of the transcoder, optimiser, cache; read from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from workbench.clt.config import CLTConfig
+from workbench.errors import ConfigError
+from workbench.models.capture import READ_HOOK, WRITE_HOOK
+from workbench.models.loaded import LoadedModel
+
+
+class TrainConfig(BaseModel):
+    """A recipe. Every field but ``model`` has a default that trains a usable small transcoder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(description="name of the language model")
+
+    n_features: PositiveInt = Field(default=512, description="features a layer")
+    window: PositiveInt = Field(default=2, description="layers that a feature writes to")
+    skip: bool = False
+    k: PositiveInt = Field(default=16, description="active features a token and layer")
+    read_hook: str = READ_HOOK
+    write_hook: str = WRITE_HOOK
+
+    corpus: str = Field(default="bundled", description="a corpus specification, see workbench.corpus")
+    tokens: PositiveInt = Field(default=200_000, description="unique tokens that are harvested and kept")
+    held_out_tokens: PositiveInt = Field(default=8_192, description="tokens for thresholds and the final scores")
+    epochs: PositiveInt = Field(default=5, description="passes over the harvested tokens")
+    row_length: PositiveInt = Field(default=64, description="tokens of a corpus row, start token included")
+    harvest_rows: PositiveInt = Field(default=32, description="corpus rows of one forward pass of the model")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of the model while harvesting; auto measures which is faster on this machine"
+    )
+    cache: Literal["int8", "bfloat16"] = Field(default="int8", description="how activations are kept on disk")
+    stream: bool = Field(default=False, description="keep only a rolling buffer instead of every activation")
+    buffer_tokens: PositiveInt = Field(default=65_536, description="tokens in the rolling buffer when streaming")
+    outlier_factor: PositiveFloat = Field(
+        default=16.0, description="tokens whose norm exceeds this multiple of the site's median are dropped"
+    )
+
+    batch_tokens: PositiveInt = Field(default=1_024, description="tokens of one optimiser step")
+    lr: PositiveFloat = 3e-3
+    lr_final: float = Field(default=0.05, ge=0, le=1, description="last learning rate as a share of lr")
+    warmup: float = Field(default=0.05, ge=0, le=1, description="share of the steps that the learning rate rises")
+    decay: float = Field(default=0.8, ge=0, le=1, description="share of the steps, the last, that it falls")
+    k_start: PositiveFloat = Field(default=2.0, ge=1, description="k begins at this multiple")
+    k_anneal: float = Field(default=0.25, ge=0, le=1, description="share of the steps until k is reached")
+    threshold_from: float = Field(
+        default=0.5, ge=0, le=1, description="share of the steps with top-k; then JumpReLU, as the transcoder is used"
+    )
+    dead_after: PositiveInt = Field(default=50_000, description="tokens without firing that make a feature dead")
+    resample_every: NonNegativeInt = Field(default=100, description="steps between resamplings of the dead; 0: never")
+    resample_until: float = Field(default=0.4, ge=0, le=1, description="share of the steps with resampling")
+    init: Literal["neuron", "random"] = "neuron"
+    init_tokens: PositiveInt = Field(default=4_096, description="tokens that the initialisation looks at")
+    warm_start: Path | None = Field(default=None, description="folder of a transcoder to start from, of any window")
+    seed: NonNegativeInt = 0
+
+    checkpoint_seconds: PositiveFloat = Field(default=120.0, description="at most this much work is lost")
+    log_every: PositiveInt = Field(default=20, description="steps between lines of the metrics log")
+    export: Literal["int8", "float32"] = "int8"
+
+    @model_validator(mode="after")
+    def _coherent(self) -> TrainConfig:
+        if self.k > self.n_features:
+            raise ValueError(f"k = {self.k} exceeds n_features = {self.n_features}")
+        if self.row_length < 2:
+            raise ValueError("row_length must be at least 2: the start token and one more")
+        if self.batch_tokens > (self.buffer_tokens // 2 if self.stream else self.tokens):
+            raise ValueError(f"batch_tokens = {self.batch_tokens} exceeds the tokens at hand")
+        return self
+
+    def clt_config(self, model: LoadedModel) -> CLTConfig:
+        """Return the shape and origin of the transcoder that this recipe makes of a model."""
+        return CLTConfig(
+            model=self.model,
+            fingerprint=model.fingerprint,
+            n_layers=model.n_layers,
+            d_model=model.d_model,
+            n_features=self.n_features,
+            window=min(self.window, model.n_layers),
+            skip=self.skip,
+            read_hook=self.read_hook,
+            write_hook=self.write_hook,
+            start_token_id=model.start_token_id,
+        )
+
+
+def load_train_config(path: Path | str) -> TrainConfig:
+    """Read a recipe.
+
+    Raises:
+        ConfigError: the file is missing, no TOML, or holds an unknown or unsuitable value.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"Cannot read the recipe {path}: {error}; give a TOML file.") from error
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"The recipe {path} is not usable: {field + ': ' if field else ''}{first['msg']}.") from error

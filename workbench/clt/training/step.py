@@ -1,0 +1,101 @@
+"""One optimiser step's loss and gradients, written out by hand over the sparse kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.clt.training.kernels import (
+    Active,
+    above,
+    activation_gradient,
+    add_decoded,
+    feature_sums,
+    top_k,
+    transpose,
+    weight_gradient,
+)
+from workbench.clt.training.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step saw.
+
+    Attributes:
+        fvu: fraction of variance unexplained, by layer.
+        errors: ŷ − y in normalised units.
+        active: the active features by layer.
+    """
+
+    fvu: Float[Tensor, " layer"]
+    errors: Float[Tensor, "layer token d_model"]
+    active: list[Active]
+
+    @property
+    def loss(self) -> float:
+        """Mean over layers of the fraction of variance unexplained."""
+        return float(self.fvu.mean())
+
+    @property
+    def l0(self) -> Float[Tensor, " layer"]:
+        """Active features a token, by layer."""
+        return torch.stack([(active.values > 0).sum() / active.n_tokens for active in self.active])
+
+
+def forward(
+    parameters: Parameters,
+    reads: Float[Tensor, "layer token d_model"],
+    writes: Float[Tensor, "layer token d_model"],
+    *,
+    k: int,
+    threshold: Float[Tensor, " layer"] | None = None,
+) -> StepResult:
+    """Encode, keep the top k (or with ``threshold`` what exceeds it), decode, compare.
+
+    ``reads`` and ``writes`` are normalised.
+    """
+    config = parameters.config
+    active = []
+    for layer in range(config.n_layers):
+        pre = torch.addmm(parameters.b_enc[layer], reads[layer], parameters.W_enc[layer].T)
+        active.append(top_k(pre, k) if threshold is None else above(pre, float(threshold[layer])))
+    errors = torch.neg(writes)
+    for layer, bias in enumerate(parameters.b_dec):
+        errors[layer] += bias
+        if parameters.W_skip:
+            errors[layer].addmm_(reads[layer], parameters.W_skip[layer].T)
+    for layer in range(config.n_layers):
+        for j, target in enumerate(config.targets(layer)):
+            add_decoded(errors[target], active[layer], parameters.W_dec[layer][j])
+    n_tokens, d_model = errors.shape[1:]
+    fvu = torch.linalg.vector_norm(errors, dim=(1, 2)).pow_(2).div_(n_tokens * d_model)
+    return StepResult(fvu=fvu, errors=errors, active=active)
+
+
+def backward(parameters: Parameters, reads: Float[Tensor, "layer token d_model"], result: StepResult) -> None:
+    """Set the gradient of the loss (the mean FVU of ``result``) on every parameter.
+
+    Only features that are active on a token receive a gradient from it, so encoder and decoder
+    gradients share one transposed pattern a layer.
+    """
+    config = parameters.config
+    n_layers, n_tokens, d_model = result.errors.shape
+    grad = result.errors * (2.0 / (n_layers * n_tokens * d_model))
+    for layer in range(n_layers):
+        parameters.b_dec[layer].grad = grad[layer].sum(0)
+        if parameters.W_skip:
+            parameters.W_skip[layer].grad = grad[layer].T @ reads[layer]
+        active = result.active[layer]
+        pattern = transpose(active, config.n_features)
+        values_grad = torch.zeros_like(active.values)
+        for j, target in enumerate(config.targets(layer)):
+            decoder = parameters.W_dec[layer][j]
+            decoder.grad = weight_gradient(pattern, active.values, grad[target])
+            values_grad += activation_gradient(active, grad[target], decoder)
+        values_grad.masked_fill_(active.values == 0, 0.0)
+        parameters.W_enc[layer].grad = weight_gradient(pattern, values_grad, reads[layer])
+        parameters.b_enc[layer].grad = feature_sums(active, values_grad, config.n_features)
