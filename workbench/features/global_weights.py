@@ -37,7 +37,7 @@ from tqdm.auto import tqdm
 
 from workbench.attribution.norms import FrozenNorm
 from workbench.clt import CLT
-from workbench.clt.trainer import StopFlag
+from workbench.clt.training.trainer import StopFlag
 from workbench.errors import CLTError, ConfigError
 from workbench.memory import require_memory
 from workbench.models import LoadedModel, run_decoder
