@@ -11,7 +11,7 @@ from helpers import tiny_clt, tiny_model, tiny_prompt
 
 import workbench as wb
 from workbench.attribution import DifferenceTarget, Graph
-from workbench.errors import ConfigError, InterventionError, ModelError
+from workbench.errors import ConfigError, InterventionError, ModelError, PromptError
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,14 @@ def test_a_graph_of_another_model_is_refused(bench: wb.Session, graph: Graph) ->
         bench.intervene(foreign, [])
     with pytest.raises(ModelError, match="'another'"):
         bench.sliders(foreign, nodes=features(graph, 1))
+
+
+def test_an_imported_graph_whose_tokens_are_unknown_cannot_be_run(bench: wb.Session, graph: Graph) -> None:
+    imported = dataclasses.replace(graph, token_ids=(*graph.token_ids[:-1], -1))
+    with pytest.raises(PromptError, match=r"id at position 8 is -1, as in a graph imported .* give the prompt as text"):
+        bench.intervene(imported, [])
+    with pytest.raises(PromptError, match="id at position 8 is -1"):
+        bench.sliders(imported, nodes=features(graph, 1))
 
 
 def test_an_edit_that_cannot_be_applied_is_refused(bench: wb.Session, graph: Graph) -> None:

@@ -38,7 +38,7 @@ from workbench.attribution.targets import (
 )
 from workbench.clt import CLT
 from workbench.errors import CLTError, ConfigError, ModelError
-from workbench.models import LoadedModel
+from workbench.models import LoadedModel, checked_tokens
 
 Order = Literal["last", "first"]
 # Puts a vector at a position, zeros at the others.
@@ -73,6 +73,7 @@ def heads(
             does not tell what its error nodes stand for.
         ModelError: the graph is of another model.
         CLTError: the graph is of another CLT.
+        PromptError: the graph was imported from a file that does not tell all token ids.
     """
     if by not in ("last", "first"):
         raise ConfigError(f"The heads can be counted by 'last' or 'first', not by {by!r}.")
@@ -82,7 +83,8 @@ def heads(
     graph.select([source, str(target)] if _is_node(target) else [source])
     if source[0] in "ldrp":
         raise ConfigError(f"The node {source!r} has no edges out of it: give a feature, error, token or bias.")
-    local = freeze(model, clt, torch.tensor(graph.token_ids, device=model.device))
+    tokens = checked_tokens(model, torch.tensor(graph.token_ids, device=model.device))
+    local = freeze(model, clt, tokens)
     (output,) = outputs_of(local, [_target(target)]).nodes
     table = split(local, source, output, features=_features(local, graph, source), by=by)
     _check_weight(graph, source, target, float(table["weight"].sum()), float(table["weight"].abs().sum()))

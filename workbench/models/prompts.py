@@ -9,6 +9,9 @@ from torch import Tensor
 from workbench.errors import PromptError
 from workbench.models.loaded import LoadedModel
 
+# What stands for a token id that nobody knows, as in a graph read from a file that leaves out a token node.
+UNKNOWN_TOKEN = -1
+
 
 def tokenize(
     model: LoadedModel, prompt: str, *, chat: bool = False, max_tokens: int | None = None
@@ -44,7 +47,7 @@ def checked_tokens(
         max_tokens: a limit below the model's own.
 
     Raises:
-        PromptError: there are none, too many, or one is out of range.
+        PromptError: there are none, too many, or one is unknown or out of range.
     """
     if token_ids.ndim != 1 or not len(token_ids):
         raise PromptError(f"The token ids have shape {tuple(token_ids.shape)}: give one row of at least one token.")
@@ -52,6 +55,12 @@ def checked_tokens(
     if len(token_ids) > limit:
         raise PromptError(
             f"The prompt has {len(token_ids)} tokens with its start token, but the limit is {limit}: shorten it."
+        )
+    if bool((token_ids == UNKNOWN_TOKEN).any()):
+        at = int((token_ids == UNKNOWN_TOKEN).nonzero()[0])
+        raise PromptError(
+            f"The token id at position {at} is {UNKNOWN_TOKEN}, as in a graph imported from a file that does not tell "
+            "it: give the prompt as text instead of the graph, or attribute it again."
         )
     low, high = int(token_ids.min()), int(token_ids.max())
     if low < 0 or high >= model.d_vocab:

@@ -12,9 +12,10 @@ from workbench.attribution import DirectionTarget, FeatureTarget, Graph, LogitTa
 from workbench.attribution.attention import FrozenAttention
 from workbench.attribution.heads import Order, heads, split
 from workbench.attribution.local_model import freeze
+from workbench.attribution.schema1 import from_schema1, to_schema1
 from workbench.attribution.targets import outputs_of
 from workbench.clt import CLT
-from workbench.errors import CLTError, ConfigError, ModelError
+from workbench.errors import CLTError, ConfigError, ModelError, PromptError
 from workbench.models import LoadedModel
 
 TOKENS = tiny_tokens(length=7)
@@ -184,3 +185,21 @@ def test_another_model_or_another_clt_is_noticed(case: Case) -> None:
     feature = str(graph.nodes["node_id"].iloc[0])
     with pytest.raises(CLTError, match="use the CLT that the graph was made with"):
         heads(model, replace(clt, W_dec=tuple(2 * decoder for decoder in clt.W_dec)), graph, feature, logit)
+
+
+def test_a_graph_from_a_file_that_does_not_tell_its_tokens_cannot_be_run_again(case: Case) -> None:
+    model, clt, graph = case
+    document = to_schema1(graph.prune())
+    del document["metadata"]["workbench"]
+    tokens = {node["ctx_idx"]: node["node_id"] for node in document["nodes"] if node["feature_type"] == "embedding"}
+    lost = tokens[2]
+    document["nodes"] = [node for node in document["nodes"] if node["node_id"] != lost]
+    document["links"] = [link for link in document["links"] if link["source"] != lost]
+    imported = from_schema1(document)
+    assert imported.token_ids == (*graph.token_ids[:2], -1, *graph.token_ids[3:])
+
+    logit = str(imported.nodes["node_id"].iloc[-1])
+    with pytest.raises(PromptError, match="id at position 2 is -1, as in a graph imported"):
+        heads(model, clt, imported, "t/1", logit)
+    with pytest.raises(PromptError, match="id at position 2 is -1, as in a graph imported"):
+        attribute(model, clt, torch.tensor(imported.token_ids), progress=False)
