@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from workbench.clt.formats.recognise import layer_folders, recognise
 from workbench.errors import CLTError
 from workbench.files import DATA, read_json
 from workbench.models.cache import cache_folder
 
-# A folder with one of these is a transcoder.
-_MARKS = ("config.json", "config.yaml")
 RECORD = "training.json"
 
 
@@ -32,14 +32,23 @@ def find_clts(model: str | None = None) -> list[Path]:
         for candidate in sorted([*root.iterdir(), *root.glob("*/*")], key=lambda path: (len(path.parts), path)):
             name = candidate.relative_to(root).as_posix()
             belongs = model is None or name == model or name.startswith((f"{model}/", f"{model}-"))
-            if belongs and is_clt(candidate):
+            if belongs and is_clt(candidate) and not _is_layer(candidate):
                 found.append(candidate)
     return found
 
 
 def is_clt(folder: Path) -> bool:
-    """Return whether a folder looks like a transcoder."""
-    return folder.is_dir() and any((folder / mark).exists() for mark in _MARKS)
+    """Return whether a folder looks like one transcoder, in any of the formats that ``load_clt`` reads."""
+    if not folder.is_dir() or recognise(folder) is None:
+        return False
+    # A model's folder may hold several transcoders, each a folder of layers: together they are none.
+    of_children = Counter(part.relative_to(folder).parts[0] for part in layer_folders(folder))
+    return all(count == 1 for count in of_children.values())
+
+
+def _is_layer(folder: Path) -> bool:
+    """Return whether a folder is but a layer of the transcoder in the folder above."""
+    return is_clt(folder.parent) and any(folder in (part, *part.parents) for part in layer_folders(folder.parent))
 
 
 def clt_name(folder: Path) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,46 @@ def test_a_models_transcoders_are_found_its_default_first(folders: tuple[Path, P
     assert find_clts("tiny") == [shipped / "tiny", cached / "tiny-2", cached / "tiny" / "wide"]
     assert find_clts("nobody") == []
     assert default_clt("tiny") == shipped / "tiny"
+
+
+def test_other_projects_folders_are_found_by_what_they_hold(folders: tuple[Path, Path]) -> None:
+    _, cached = folders
+    gemma = tiny_model("gemma3", dtype=torch.float32)
+    plt, clt = tiny_clt(gemma, window=1), tiny_clt(gemma, window=3)
+    save_clt(plt, cached / "gemma-sae", format="saelens")
+    save_clt(clt, cached / "gemma-scope", format="gemma-scope")
+    save_clt(clt, cached / "gemma-tracer", format="circuit-tracer")
+    # As on the Hub, where a layer's folder lies under its width.
+    for layer in range(3):
+        name = f"layer_{layer}"
+        shutil.copytree(cached / "gemma-sae" / name, cached / "gemma-hub" / name / "width_12")
+
+    names = ["gemma-hub", "gemma-sae", "gemma-scope", "gemma-tracer"]
+    assert find_clts("gemma") == [cached / name for name in names]
+    assert [load_clt(name, model=gemma).config.window for name in names] == [1, 1, 3, 3]
+
+
+def test_a_folder_of_several_transcoders_is_none_itself(folders: tuple[Path, Path]) -> None:
+    _, cached = folders
+    plt = tiny_clt(tiny_model("llama", dtype=torch.float32), window=1)
+    for name in ("a", "b"):
+        save_clt(plt, cached / "several" / name, format="saelens")
+
+    assert find_clts("several") == [cached / "several" / name for name in ("a", "b")]
+    assert load_clt("several/b").config.window == 1
+    with pytest.raises(CLTError, match=r"no CLT for the model 'several': there are .*several/a, several/b"):
+        default_clt("several")
+
+
+def test_per_layer_transcoders_of_gemma_scope_are_one(folders: tuple[Path, Path]) -> None:
+    _, cached = folders
+    for layer in range(2):
+        folder = cached / "scope" / f"layer_{layer}"
+        folder.mkdir(parents=True)
+        write_json(folder / "config.json", {})
+        (folder / "params.safetensors").touch()
+
+    assert find_clts("scope") == [cached / "scope"]
 
 
 def test_names_and_folders_load(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

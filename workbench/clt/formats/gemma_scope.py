@@ -45,6 +45,11 @@ def recognise(folder: Path) -> bool:
     return any(folder.glob(f"{_CLT_FILE}*.safetensors")) or bool(_layer_files(folder))
 
 
+def layer_folders(folder: Path) -> list[Path]:
+    """Return the folders of the layers; none for a cross-layer transcoder, whose layers share one."""
+    return [] if any(folder.glob(f"{_CLT_FILE}*.safetensors")) else [path.parent for path in _layer_files(folder)]
+
+
 def _layer_files(folder: Path) -> list[Path]:
     return sorted([*folder.glob(_LAYER_FILE), *folder.glob(f"*/{_LAYER_FILE}")])
 

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
-from typing import Literal, cast
+from typing import cast
 
 from workbench.clt.config import CLTConfig
-from workbench.clt.formats import circuit_tracer, gemma_scope, own, saelens
+from workbench.clt.formats import circuit_tracer, own, saelens
+from workbench.clt.formats.recognise import FORMATS, FormatName, recognise
 from workbench.clt.store import resolve_clt
 from workbench.clt.transcoder import CLT
 from workbench.errors import CLTError, ConfigError
 from workbench.models.loaded import LoadedModel
-
-FormatName = Literal["workbench", "circuit-tracer", "saelens", "gemma-scope"]
-
-# Each module has recognise(folder), read_config(folder), load(folder) and save(clt, folder). The order counts: a folder
-# that was converted may still hold what it was converted from.
-_FORMATS: dict[str, ModuleType] = {
-    "workbench": own,
-    "circuit-tracer": circuit_tracer,
-    "gemma-scope": gemma_scope,
-    "saelens": saelens,
-}
 
 
 def save_clt(clt: CLT, folder: Path | str, *, int8: bool = False, format: FormatName = "workbench") -> None:
@@ -38,23 +27,18 @@ def save_clt(clt: CLT, folder: Path | str, *, int8: bool = False, format: Format
         ConfigError: there is no such format, it has no int8, or the folder holds a transcoder in another one.
         ResourceError: the disk is full; no file is left half-written.
     """
-    if format not in _FORMATS:
-        raise ConfigError(f"There is no format {format!r} for transcoders: choose one of {', '.join(_FORMATS)}.")
+    if format not in FORMATS:
+        raise ConfigError(f"There is no format {format!r} for transcoders: choose one of {', '.join(FORMATS)}.")
     if format == "workbench":
         own.save(clt, folder, int8=int8)
         return
     if int8:
         raise ConfigError(f"The format {format!r} has no int8: leave int8 out or choose the format 'workbench'.")
-    there = _recognise(Path(folder))
+    there = recognise(Path(folder))
     if there not in (None, format):
         # Of two transcoders in one folder, the reader would have to guess which is meant.
         raise ConfigError(f"{folder} holds a transcoder in the format {there!r} already: choose another folder.")
-    _FORMATS[format].save(clt, folder)
-
-
-def _recognise(folder: Path) -> str | None:
-    """Return the name of the format that a folder is in; None when it is in none."""
-    return next((name for name, reader in _FORMATS.items() if reader.recognise(folder)), None)
+    FORMATS[format].save(clt, folder)
 
 
 def load_clt(path: Path | str, *, model: LoadedModel | None = None) -> CLT:
@@ -74,13 +58,13 @@ def load_clt(path: Path | str, *, model: LoadedModel | None = None) -> CLT:
         ResourceError: memory will not hold the weights.
     """
     folder = resolve_clt(path)
-    name = _recognise(folder)
+    name = recognise(folder)
     if name is None:
         raise CLTError(
             f"{folder} is no transcoder: it holds neither {own.CONFIG} nor {circuit_tracer.CONFIG} nor "
             f"{saelens.CONFIG}; give the folder of a CLT."
         )
-    reader = _FORMATS[name]
+    reader = FORMATS[name]
     if model is not None:
         # The config alone tells a wrong model, before hundreds of megabytes are read.
         check_fits(reader.read_config(folder), model, folder)

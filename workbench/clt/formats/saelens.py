@@ -48,7 +48,12 @@ class _Layer:
 
 
 def recognise(folder: Path) -> bool:
-    return any(True for depth in _DEPTHS for _ in folder.glob(depth + CONFIG))
+    return bool(layer_folders(folder))
+
+
+def layer_folders(folder: Path) -> list[Path]:
+    """Return the folders of the layers, by name; the folder itself where it holds one."""
+    return [path.parent for depth in _DEPTHS for path in sorted(folder.glob(depth + CONFIG))]
 
 
 def read_config(folder: Path | str) -> CLTConfig:
@@ -147,8 +152,8 @@ def save(clt: CLT, folder: Path | str) -> None:
 def _layers(folder: Path) -> list[_Layer]:
     """Return the layers of a folder, from 0 on and none left out."""
     by_number: dict[int, _Layer] = {}
-    for path in (path for depth in _DEPTHS for path in sorted(folder.glob(depth + CONFIG))):
-        layer = _layer(path)
+    for path in layer_folders(folder):
+        layer = _layer(path / CONFIG)
         if layer.number in by_number:
             other = by_number[layer.number].folder
             raise FormatError(
