@@ -7,6 +7,7 @@ and position are active, nine tokens, no cap. circuit-tracer 0.4.1 took 37.9 s a
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -100,6 +101,26 @@ def test_the_sweep_is_at_least_five_times_faster_than_batched_backward_passes(
     record_property("ratio", by_backward / swept)
     assert result.row_sum_error() < 1e-4
     assert by_backward / swept >= 5
+
+
+@pytest.mark.skipif(
+    "WORKBENCH_CIRCUIT_TRACER" not in os.environ,
+    reason="set WORKBENCH_CIRCUIT_TRACER to a virtual environment that holds circuit-tracer",
+)
+def test_attribution_beats_circuit_tracer_fifteen_times_with_the_same_edges(
+    gemma3: LoadedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run_benchmark(["uncapped"], circuit_tracer=os.environ["WORKBENCH_CIRCUIT_TRACER"])["uncapped_9_tokens"]
+    theirs = result["circuit_tracer"]
+    with capsys.disabled():
+        print(  # noqa: T201 - a benchmark's result is its output
+            f"\ncircuit-tracer {theirs['version']}: {theirs['seconds']} s, here {result['seconds']} s "
+            f"({result['ratio_to_circuit_tracer']} ×)"
+        )
+    assert theirs["active_features"] == result["active_features"]
+    assert theirs["largest_difference"] <= 1e-5
+    assert theirs["peak_memory_mb"] > result["peak_memory_mb"]
+    assert result["ratio_to_circuit_tracer"] >= 15
 
 
 def test_features_chosen_by_influence_explain_more_than_the_largest_ones_at_equal_cap(

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +26,12 @@ from workbench.attribution.local_model import ActiveFeatures, LocalModel, freeze
 from workbench.attribution.scores import graph_scores
 from workbench.attribution.sweep import sweep
 from workbench.attribution.targets import Outputs, outputs_of
+from workbench.benchmarks.circuit_tracer import python_of, start_circuit_tracer
 from workbench.benchmarks.machine import machine, matmul_gflops
 from workbench.clt import CLT, CLTConfig, default_clt, load_clt
-from workbench.errors import ResourceError
+from workbench.errors import ConfigError, ResourceError
 from workbench.memory import peak_memory_mb
-from workbench.models import LoadedModel, capture_reads_and_writes, load_model, tokenize
+from workbench.models import LoadedModel, capture_reads_and_writes, load_model, model_folder, tokenize
 
 MODELS = ("smollm2-135m-instruct", "gemma-3-270m")
 LENGTHS = (8, 16, 32, 64, 128)
@@ -36,6 +39,7 @@ CAPS = (1024, 2048, 4096)
 PARTS = ("uncapped", "length", "cap")
 
 # The case that other tools have been measured on.
+_MODEL, _MODEL_IN_TRANSFORMER_LENS = "gemma-3-270m", "google/gemma-3-270m"
 _PROMPT = "Fact: Michael Jordan plays the sport of"
 _N_FEATURES, _L0 = 2048, 16
 
@@ -61,23 +65,34 @@ def run(
     lengths: Sequence[int] = LENGTHS,
     caps: Sequence[int] = CAPS,
     repeats: int = 3,
+    circuit_tracer: Path | str | None = None,
 ) -> dict[str, Any]:
     """Return facts of the ``machine`` and the results of some parts.
 
     - ``uncapped_9_tokens``: seconds, sweep_seconds, peak_memory_mb, active_features, operations and
       fraction_of_matmul_rate (operations over whole seconds, against the rate in the same process) on the case that
-      other tools have been measured on; ``ratio_to_circuit_tracer`` is None, for it is not run here.
+      other tools have been measured on. Where ``circuit_tracer`` names a virtual environment that holds it, the two
+      take turns: ``circuit_tracer`` tells its version, seconds, peak_memory_mb, active_features, batch_size and
+      largest_difference (of an edge, relative to its largest weight), ``ratio_to_circuit_tracer`` its best seconds
+      over ours. Else both are None.
     - ``by_length``: model, tokens, seconds, peak_memory_mb, nodes, edges with the shipped CLTs and the default cap;
       ``growth_exponent``: by model, the slope of log seconds over log tokens.
     - ``by_cap``: model, prompt, cap, rule (``influence``, or ``size``: activation × decoder norm), seconds (of choosing
       and sweeping), operations, replacement, completeness, left_out_influence.
 
     Raises:
+        ConfigError: ``circuit_tracer`` is no environment with circuit-tracer, or its case is not among ``parts``.
         ResourceError: a case's process failed.
     """
+    if circuit_tracer is not None:
+        if "uncapped" not in parts:
+            raise ConfigError("circuit-tracer is measured on the uncapped case: add the part 'uncapped'.")
+        python_of(circuit_tracer)
     found: dict[str, Any] = {"machine": machine()}
     if "uncapped" in parts:
-        found["uncapped_9_tokens"] = _in_a_fresh_process({"part": "uncapped", "repeats": repeats})
+        venv = None if circuit_tracer is None else str(circuit_tracer)
+        case = {"part": "uncapped", "repeats": repeats, "circuit_tracer": venv}
+        found["uncapped_9_tokens"] = _in_a_fresh_process(case)
     if "length" in parts:
         found["by_length"] = [
             _in_a_fresh_process({"part": "length", "model": model, "tokens": length, "repeats": repeats})
@@ -128,7 +143,8 @@ def random_case(model: LoadedModel) -> tuple[CLT, Int[Tensor, " position"]]:
     reads, _ = capture_reads_and_writes(model, tokens[None])
     pre = torch.einsum("lpd,lfd->lpf", reads[:, 0, 1:], W_enc)
     # The threshold of a layer lets exactly that many features a position pass, on average.
-    threshold = pre.flatten(1).topk(_L0 * (len(tokens) - 1) + 1).values[:, -1:]
+    # Midway to the next one, so that rounding in another implementation finds the same features.
+    threshold = pre.flatten(1).topk(_L0 * (len(tokens) - 1) + 1).values[:, -2:].mean(dim=1, keepdim=True)
     config = CLTConfig(model=model.name, n_layers=n_layers, d_model=d_model, n_features=_N_FEATURES, window=n_layers)
     clt = CLT(
         config,
@@ -141,29 +157,41 @@ def random_case(model: LoadedModel) -> tuple[CLT, Int[Tensor, " position"]]:
     return clt, tokens
 
 
-def _uncapped(repeats: int) -> dict[str, Any]:
-    model = load_model("gemma-3-270m")
+def _uncapped(repeats: int, circuit_tracer: str | None = None) -> dict[str, Any]:
+    model = load_model(_MODEL)
     clt, tokens = random_case(model)
     seconds, sweep_seconds, rates, error = [], [], [matmul_gflops()], 0.0
-    for _ in range(repeats):
-        graph = attribute(model, clt, tokens, cap=None, progress=False)
-        seconds.append(graph.info["seconds"])
-        sweep_seconds.append(graph.info["sweep_seconds"])
-        error = max(error, graph.scores().row_sum_error)
-        rates.append(matmul_gflops())
+    with ExitStack() as stack:
+        other = None
+        if circuit_tracer is not None:
+            started = start_circuit_tracer(
+                circuit_tracer, clt, tokens, model=model_folder(_MODEL), name=_MODEL_IN_TRANSFORMER_LENS
+            )
+            other = stack.enter_context(started)
+        for _ in range(repeats):
+            graph = attribute(model, clt, tokens, cap=None, progress=False)
+            seconds.append(graph.info["seconds"])
+            sweep_seconds.append(graph.info["sweep_seconds"])
+            error = max(error, graph.scores().row_sum_error)
+            rates.append(matmul_gflops())
+            if other is not None:
+                other.run()
+        peak = peak_memory_mb()
+        theirs = None if other is None else other.summary(graph)
     operations, best = graph.info["operations"], min(seconds)
     return {
         "seconds": round(best, 3),
         "sweep_seconds": round(min(sweep_seconds), 3),
         "all_seconds": [round(value, 3) for value in seconds],
-        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "peak_memory_mb": round(peak, 1),
         "tokens": len(tokens),
         "active_features": graph.info["active_features"],
         "operations": operations,
         "matmul_gflops": round(max(rates), 1),
         "fraction_of_matmul_rate": round(operations / best / max(rates) / 1e9, 3),
         "row_sum_error": error,
-        "ratio_to_circuit_tracer": None,
+        "ratio_to_circuit_tracer": None if theirs is None else round(theirs["seconds"] / best, 1),
+        "circuit_tracer": theirs,
     }
 
 

@@ -34,6 +34,10 @@ def attribution(
         typer.Option("--length", min=2, max=128, help="Tokens of a prompt (repeatable) [default: 8 … 128]."),
     ] = None,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs of a case; the fastest counts.")] = 3,
+    circuit_tracer: Annotated[
+        str | None,
+        typer.Option(metavar="VENV", help="A virtual environment with circuit-tracer: the uncapped case by turns."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure attribution: one case without a cap, prompts of growing length, and what a cap costs."""
@@ -47,6 +51,7 @@ def attribution(
         models=model or benchmark.MODELS,
         lengths=length or benchmark.LENGTHS,
         repeats=repeats,
+        circuit_tracer=circuit_tracer,
     )
     if json:
         print_json(result)
@@ -70,6 +75,13 @@ def _show(result: dict[str, Any]) -> None:
             f"{one['fraction_of_matmul_rate']:.0%} of the rate of matrix products\n",
             soft_wrap=True,
         )
+        if theirs := one["circuit_tracer"]:
+            out.print(
+                f"circuit-tracer {theirs['version']} by turns: {theirs['seconds']} s, "
+                f"{theirs['peak_memory_mb'] / 1000:.2f} GB, {one['ratio_to_circuit_tracer']} times as long; "
+                f"largest difference of an edge {theirs['largest_difference']:.1e}\n",
+                soft_wrap=True,
+            )
     if "by_length" in result:
         rows = [
             (

@@ -17,7 +17,15 @@ def fake(case: dict[str, Any]) -> dict[str, Any]:
     if case["part"] == "cap":
         return {"rows": []}
     if case["part"] == "uncapped":
-        return {"seconds": 2.0, "active_features": 3, "peak_memory_mb": 5.0, "fraction_of_matmul_rate": 0.5}
+        theirs = {"version": "0.5.0", "seconds": 40.0, "peak_memory_mb": 9000.0, "largest_difference": 1e-6}
+        return {
+            "seconds": 2.0,
+            "active_features": 3,
+            "peak_memory_mb": 5.0,
+            "fraction_of_matmul_rate": 0.5,
+            "ratio_to_circuit_tracer": 20.0 if case["circuit_tracer"] else None,
+            "circuit_tracer": theirs if case["circuit_tracer"] else None,
+        }
     n = case["tokens"]
     numbers = {"seconds": 0.01 * n**1.5, "peak_memory_mb": 5.0, "nodes": n, "edges": n, "left_out_influence": 0.0}
     return {"model": case["model"], "tokens": n, **numbers}
@@ -33,6 +41,19 @@ def test_the_command_prints_one_object_with_every_part(
     assert found["machine"]["matmul_gflops"] > 0
     assert {row["tokens"] for row in found["by_length"]} == {8, 16, 32, 64, 128}
     assert found["growth_exponent"] == {"smollm2-135m-instruct": 1.5, "gemma-3-270m": 1.5}
+
+
+def test_circuit_tracer_is_run_and_shown_where_its_environment_is_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmark, "_in_a_fresh_process", fake)
+    monkeypatch.setattr(benchmark, "python_of", lambda venv: venv)
+    arguments = ["bench", "attribution", "--part", "uncapped"]
+    assert run([*arguments, "--circuit-tracer", "there"]) == 0
+    out = capsys.readouterr().out
+    assert "circuit-tracer 0.5.0 by turns: 40.0 s, 9.00 GB, 20.0 times as long" in out
+    assert run([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["uncapped_9_tokens"]["ratio_to_circuit_tracer"] is None
 
 
 def test_one_part_can_be_chosen_and_is_shown_as_a_table(
