@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.errors import ModelError
-from workbench.models import LoadedModel, run_decoder
+from workbench.models import LoadedModel, run_decoder, unembed
 
 # One block of logits, 128 MB in float32: a vocabulary of 262,144 gets 128 positions at a time.
 LOGITS_PER_BLOCK = 2**25
@@ -19,7 +19,9 @@ LOGITS_PER_BLOCK = 2**25
 
 @dataclass(frozen=True)
 class Fidelity:
-    """The distance of a run from the model, over all predictions made at positions ≥ 1.
+    """The distance of a run from the model, over all predictions made at positions ≥ 1, by row of text.
+
+    Rows are equally long, so the mean over rows is the mean over predictions.
 
     Attributes:
         kl: mean KL(model ‖ run) of the next-token distributions, in nats.
@@ -28,22 +30,10 @@ class Fidelity:
         ce: the run's own mean cross-entropy on the text, in nats.
     """
 
-    kl: float
-    delta_ce: float
-    top1_agreement: float
-    ce: float
-
-
-@torch.no_grad()
-def unembed(model: LoadedModel, final: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocabulary"]:
-    """Return the model's own logits, soft cap included, at least in float32, from the final norm's output."""
-    wrapped: Any = model.bridge.original_model
-    logits: Tensor = wrapped.get_output_embeddings()(final)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    cap = getattr(wrapped.config.get_text_config(), "final_logit_softcapping", None)
-    if cap:
-        logits = logits.div_(cap).tanh_().mul_(cap)
-    return logits
+    kl: Float[Tensor, " row"]
+    delta_ce: Float[Tensor, " row"]
+    top1_agreement: Float[Tensor, " row"]
+    ce: Float[Tensor, " row"]
 
 
 @torch.no_grad()
@@ -92,43 +82,45 @@ def compare_runs(
     following = torch.nn.functional.pad(tokens[:, 2:], (0, 1), value=-1).flatten()
     block = max(1, LOGITS_PER_BLOCK // model.d_vocab)
 
-    kl = dict.fromkeys(runs, 0.0)
-    agreement = dict.fromkeys(runs, 0)
-    ce = dict.fromkeys(runs, 0.0)
-    model_ce = 0.0
+    n_rows, n_positions = tokens[:, 1:].shape
+    row_of = torch.arange(n_rows).repeat_interleave(n_positions)
+    kl, agreement, ce = ({name: torch.zeros(n_rows, dtype=torch.float64) for name in runs} for _ in range(3))
+    model_ce = torch.zeros(n_rows, dtype=torch.float64)
     for start in range(0, len(following), block):
         stop = start + block
-        target = following[start:stop]
-        scored = target >= 0
+        target, row = following[start:stop], row_of[start:stop]
+        scored = (target >= 0).cpu()
         own = unembed(model, predicted[start:stop])
         own_norm = own.logsumexp(-1)
         own_top = own.argmax(-1)
-        own_chosen = _pick(own, target) - own_norm
-        model_ce -= float(own_chosen[scored].double().sum())
+        _add(model_ce, row[scored], (own_norm - _pick(own, target)).cpu()[scored])
         probabilities = own.sub(own_norm[:, None]).exp_()
         own_mean = (probabilities * own).sum(-1)
         for name, final in others.items():
             logits = unembed(model, final[start:stop])
             norm = logits.logsumexp(-1)
             # KL = Σ p (z − z′) − log Z + log Z′: one pass over the vocabulary and no second softmax.
-            divergence = own_mean - torch.linalg.vecdot(probabilities, logits) - own_norm + norm
-            kl[name] += float(divergence.double().sum())
-            agreement[name] += int((logits.argmax(-1) == own_top).sum())
-            ce[name] -= float((_pick(logits, target) - norm)[scored].double().sum())
+            _add(kl[name], row, own_mean - torch.linalg.vecdot(probabilities, logits) - own_norm + norm)
+            _add(agreement[name], row, logits.argmax(-1) == own_top)
+            _add(ce[name], row[scored], (norm - _pick(logits, target)).cpu()[scored])
         advance(len(target))
 
-    n_positions = len(following)
-    n_scored = max(1, int((following >= 0).sum()))
+    # The last position of a row predicts a token that is not there.
+    n_scored = max(1, n_positions - 1)
     return {
         name: Fidelity(
             # Rounding may leave a run that is the model itself a hair below zero.
-            kl=max(0.0, kl[name] / n_positions),
+            kl=(kl[name] / n_positions).clamp(min=0),
             delta_ce=(ce[name] - model_ce) / n_scored,
             top1_agreement=agreement[name] / n_positions,
             ce=ce[name] / n_scored,
         )
         for name in runs
     }
+
+
+def _add(total: Float[Tensor, " row"], row: Int[Tensor, " position"], values: Tensor) -> None:
+    total.index_add_(0, row, values.double().cpu())
 
 
 def _pick(logits: Float[Tensor, "position vocabulary"], target: Int[Tensor, " position"]) -> Float[Tensor, " position"]:

@@ -7,6 +7,7 @@ from workbench.models.loaded import LoadedModel, from_huggingface
 from workbench.models.loading import load_model
 from workbench.models.prompts import checked_tokens, token_id, token_strings, tokenize
 from workbench.models.registry import DEFAULT_MODEL, NamedModel, is_named, named_model, named_models
+from workbench.models.unembedding import unembed
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -30,4 +31,5 @@ __all__ = [
     "token_id",
     "token_strings",
     "tokenize",
+    "unembed",
 ]

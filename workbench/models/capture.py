@@ -20,15 +20,21 @@ READ_HOOK = "blocks.{layer}.mlp.hook_in"
 WRITE_HOOK = "blocks.{layer}.hook_mlp_out"
 
 
-@torch.no_grad()
 def run_decoder(
-    model: LoadedModel, tokens: Int[Tensor, "batch position"], hooks: Sequence[tuple[str, Callable[..., Any]]]
+    model: LoadedModel,
+    tokens: Int[Tensor, "batch position"],
+    hooks: Sequence[tuple[str, Callable[..., Any]]],
+    *,
+    gradient: bool = False,
 ) -> Float[Tensor, "batch position d_model"]:
     """Run everything but the unembedding under hooks; return the final norm's output.
 
     The inner decoder of the wrapped model is called directly, because the unembedding of a
     vocabulary of 262,144 costs more than all layers of a small model together. Other threads wait for
     the model's lock meanwhile.
+
+    Args:
+        gradient: keep what autograd needs to reach what the hooks put in.
 
     Raises:
         ModelError: a hook's name is unknown to the bridge.
@@ -37,7 +43,7 @@ def run_decoder(
     for name, _ in hooks:
         if name not in known:
             raise ModelError(f"The model {model.name!r} has no hook {name!r}: see bench.model.hook_dict for its hooks.")
-    with model.lock, model.bridge.hooks(fwd_hooks=list(hooks)):
+    with model.lock, torch.set_grad_enabled(gradient), model.bridge.hooks(fwd_hooks=list(hooks)):
         decoder = cast("PreTrainedModel", model.bridge.original_model.base_model)
         return cast(Tensor, decoder(input_ids=tokens.to(model.device), use_cache=False).last_hidden_state)
 

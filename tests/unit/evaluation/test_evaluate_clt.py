@@ -13,10 +13,9 @@ from workbench.clt import CLT
 from workbench.errors import CLTError, ConfigError, PromptError
 from workbench.evaluation import CLTReport, evaluate_clt
 from workbench.evaluation.baselines import featureless, shuffled
-from workbench.evaluation.fidelity import unembed
 from workbench.evaluation.reconstruction import OutlierFilter
 from workbench.evaluation.replacement import run_replacement
-from workbench.models import LoadedModel, capture_reads_and_writes, run_decoder
+from workbench.models import LoadedModel, capture_reads_and_writes, run_decoder, unembed
 
 
 def rows(n: int = 24, *, first_seed: int = 0) -> torch.Tensor:

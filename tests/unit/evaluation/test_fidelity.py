@@ -6,8 +6,8 @@ from helpers import ARCHITECTURES, Architecture, tiny_model, tiny_tokens
 
 from workbench.errors import ModelError
 from workbench.evaluation import fidelity
-from workbench.evaluation.fidelity import check_unembedding, compare_runs, unembed
-from workbench.models import run_decoder
+from workbench.evaluation.fidelity import check_unembedding, compare_runs
+from workbench.models import run_decoder, unembed
 
 
 def rows() -> torch.Tensor:
