@@ -174,7 +174,10 @@ def test_a_model_built_by_hand_has_the_edges_that_stand_on_paper() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["gemma3", "pythia"])
-def test_the_order_of_a_clts_features_changes_nothing_but_their_names(architecture: Architecture) -> None:
+@pytest.mark.parametrize("cap", [None, 30])
+def test_the_order_of_a_clts_features_changes_nothing_but_their_names(
+    architecture: Architecture, cap: int | None
+) -> None:
     model = tiny_model(architecture)
     clt = tiny_clt(model, window=2)
     new_name = torch.stack(
@@ -189,8 +192,9 @@ def test_the_order_of_a_clts_features_changes_nothing_but_their_names(architectu
         threshold=clt.threshold[layers, old_name],
         W_dec=tuple(decoder[order] for decoder, order in zip(clt.W_dec, old_name, strict=True)),
     )
-    graph = attribute(model, clt, tiny_tokens(), progress=False)
-    other = attribute(model, shuffled, tiny_tokens(), progress=False)
+    graph = attribute(model, clt, tiny_tokens(), cap=cap, progress=False)
+    other = attribute(model, shuffled, tiny_tokens(), cap=cap, progress=False)
+    assert (graph.info["left_out_features"] > 0) == (cap is not None)
 
     def renamed(node_id: str) -> str:
         if node_id[0] != "f":
@@ -207,6 +211,7 @@ def test_the_order_of_a_clts_features_changes_nothing_but_their_names(architectu
     rows = torch.tensor([*place[:n], *range(n, len(graph.weights))])
     torch.testing.assert_close(other.weights[rows][:, columns], graph.weights, rtol=1e-9, atol=1e-12)
     assert other.scores() == pytest.approx(graph.scores(), rel=1e-6, abs=1e-12)
+    assert other.info["left_out_influence"] == pytest.approx(graph.info["left_out_influence"], abs=1e-9)
 
 
 @pytest.mark.parametrize("targets_a_block", [1, 10, 10_000])
