@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.clt.activations.store import ActivationStore
+from workbench.clt.training.distributed import ALONE, Ranks
 from workbench.clt.training.parameters import Normalisation, Parameters
 from workbench.clt.transcoder import CLT
 
@@ -45,14 +46,14 @@ def thresholds(
 
 
 def batch_thresholds(
-    parameters: Parameters, reads: Float[Tensor, "layer token d_model"], *, k: int
+    parameters: Parameters, reads: Float[Tensor, "layer token d_model"], *, k: int, ranks: Ranks = ALONE
 ) -> Float[Tensor, " layer"]:
     """Return one threshold a layer that k features a token of this (normalised) batch exceed on average."""
-    n_kept = k * reads.shape[1]
+    n_kept = k * reads.shape[1] * (ranks.world if ranks.by_data else 1)
     found = []
     for layer in range(parameters.config.n_layers):
-        pre = torch.addmm(parameters.b_enc[layer], reads[layer], parameters.W_enc[layer].T).flatten()
-        found.append(pre.topk(min(n_kept + 1, pre.numel())).values[-1])
+        pre = torch.addmm(parameters.b_enc[layer], reads[layer], parameters.W_enc[layer].T)
+        found.append(ranks.largest(pre, n_kept + 1)[-1])
     return torch.stack(found).clamp_min(1e-6)
 
 

@@ -70,6 +70,9 @@ class TrainConfig(BaseModel):
     init_tokens: PositiveInt = Field(default=4_096, description="tokens that the initialisation looks at")
     warm_start: Path | None = Field(default=None, description="folder of a transcoder to start from, of any window")
     seed: NonNegativeInt = 0
+    parallel: Literal["data", "features"] = Field(
+        default="data", description="what several processes share out: the tokens of a batch, or the features"
+    )
 
     checkpoint_seconds: PositiveFloat = Field(default=120.0, description="at most this much work is lost")
     log_every: PositiveInt = Field(default=20, description="steps between lines of the metrics log")

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.clt.training.distributed import ALONE, Ranks
 from workbench.clt.training.kernels import (
     Active,
     above,
@@ -23,15 +24,17 @@ from workbench.clt.training.parameters import Parameters
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step saw.
+    """What a step saw; ``fvu`` and ``l0`` are of the whole batch and of all features, the rest is this process's part.
 
     Attributes:
         fvu: fraction of variance unexplained, by layer.
+        l0: active features a token, by layer.
         errors: ŷ − y in normalised units.
         active: the active features by layer.
     """
 
     fvu: Float[Tensor, " layer"]
+    l0: Float[Tensor, " layer"]
     errors: Float[Tensor, "layer token d_model"]
     active: list[Active]
 
@@ -39,11 +42,6 @@ class StepResult:
     def loss(self) -> float:
         """Mean over layers of the fraction of variance unexplained."""
         return float(self.fvu.mean())
-
-    @property
-    def l0(self) -> Float[Tensor, " layer"]:
-        """Active features a token, by layer."""
-        return torch.stack([(active.values > 0).sum() / active.n_tokens for active in self.active])
 
 
 def forward(
@@ -53,27 +51,42 @@ def forward(
     *,
     k: int,
     threshold: Float[Tensor, " layer"] | None = None,
+    ranks: Ranks = ALONE,
 ) -> StepResult:
     """Encode, keep the top k (or with ``threshold`` what exceeds it), decode, compare.
 
     ``reads`` and ``writes`` are normalised.
+
+    Args:
+        ranks: who else holds a part of the batch or of the features.
     """
     config = parameters.config
     active = []
     for layer in range(config.n_layers):
         pre = torch.addmm(parameters.b_enc[layer], reads[layer], parameters.W_enc[layer].T)
-        active.append(top_k(pre, k) if threshold is None else above(pre, float(threshold[layer])))
-    errors = torch.neg(writes)
-    for layer, bias in enumerate(parameters.b_dec):
+        keep = min(k, config.n_features)
+        active.append(top_k(pre, keep) if threshold is None else above(pre, float(threshold[layer])))
+    if threshold is None:
+        active = ranks.top_k(active, k)
+    # What no feature writes is added by one process alone where the reconstruction is summed over several.
+    first = ranks.is_first or not ranks.by_features
+    errors = torch.neg(writes) if first else torch.zeros_like(writes)
+    for layer, bias in enumerate(parameters.b_dec if first else ()):
         errors[layer] += bias
         if parameters.W_skip:
             errors[layer].addmm_(reads[layer], parameters.W_skip[layer].T)
+    sums = []
     for layer in range(config.n_layers):
         for j, target in enumerate(config.targets(layer)):
             add_decoded(errors[target], active[layer], parameters.W_dec[layer][j])
+        # Later layers write to later ones only: this one is complete, and is sent while they are decoded.
+        sums += ranks.begin_feature_sum(errors[layer])
+    for work in sums:
+        work.wait()
     n_tokens, d_model = errors.shape[1:]
     fvu = torch.linalg.vector_norm(errors, dim=(1, 2)).pow_(2).div_(n_tokens * d_model)
-    return StepResult(fvu=fvu, errors=errors, active=active)
+    l0 = torch.stack([(found.values > 0).sum() / found.n_tokens for found in active])
+    return StepResult(fvu=ranks.mean_tokens(fvu), l0=ranks.whole(l0), errors=errors, active=active)
 
 
 def backward(parameters: Parameters, reads: Float[Tensor, "layer token d_model"], result: StepResult) -> None:
