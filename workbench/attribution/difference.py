@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -146,9 +146,7 @@ class GraphDifference:
         ``influence`` (|share| times the target's influence, with the sign of the share) each with ``_a``, ``_b`` and
         ``_change``. An edge that is absent where nothing was pruned or capped has the weight 0, otherwise NaN.
         """
-        table = self._edge_table(None)
-        order = np.argsort(-(table["influence_b"].fillna(0) - table["influence_a"].fillna(0)).abs(), kind="stable")
-        return table.iloc[order].reset_index(drop=True)
+        return self._edge_table(None, lambda values: (values[1, 2].nan_to_num() - values[0, 2].nan_to_num()).abs())
 
     def inputs(self, node: str) -> pd.DataFrame:
         """Return the edges into one node, with the columns of :attr:`edges`; what lowers its input most first.
@@ -159,14 +157,19 @@ class GraphDifference:
         Raises:
             ConfigError: neither graph has edges into such a node.
         """
-        table = self._edge_table(node)
+        table = self._edge_table(node, lambda values: (values[0, 0] - values[1, 0]).nan_to_num())
         if table.empty:
             raise ConfigError(f"Neither graph has edges into a node {node!r}: choose a feature or an output.")
-        order = np.argsort(table["weight_change"].fillna(0), kind="stable")
-        return table.iloc[order].reset_index(drop=True)
+        return table
 
-    def _edge_table(self, target: str | None) -> pd.DataFrame:
-        """Return the edges into one node or into all, in no particular order."""
+    def _edge_table(
+        self, target: str | None, rank: Callable[[Float[Tensor, "2 3 edge"]], Float[Tensor, " edge"]]
+    ) -> pd.DataFrame:
+        """Return the edges into one node or into all, those of the highest rank first.
+
+        Args:
+            rank: of the weights, shares and influences in both graphs.
+        """
         names = pd.Index(self._names_a).append(pd.Index(self._names_b).difference(pd.Index(self._names_a), sort=False))
         sides = [
             _Side.of(graph, self._kept(graph), names.get_indexer(pd.Index(own)), len(names))
@@ -176,26 +179,35 @@ class GraphDifference:
         if target is not None:
             targets = targets[names[targets] == target]
         pieces = [_edges_into(targets[start : start + _ROWS], sides) for start in range(0, len(targets), _ROWS)]
-        from_code, to_code = (
-            np.concatenate([np.zeros(0, dtype=np.int64), *(piece[at] for piece in pieces)]) for at in (0, 1)
-        )
-        values = np.concatenate([np.zeros((2, 3, 0), dtype=np.float32), *(piece[2] for piece in pieces)], axis=2)
+        # Whole graphs have millions of edges: they are sorted as three arrays, before there is a table.
+        from_code = torch.cat([torch.zeros(0, dtype=torch.int64), *(piece[0] for piece in pieces)])
+        to_code = torch.cat([torch.zeros(0, dtype=torch.int64), *(piece[1] for piece in pieces)])
+        values = torch.cat([torch.zeros(2, 3, 0), *(piece[2] for piece in pieces)], dim=2)
         present = values[:, 0] != 0
         if not (_is_uncut(self.a) and _is_uncut(self.b)):
-            values[np.broadcast_to(~present[:, None], values.shape)] = np.nan
-        where = np.where(present.all(axis=0), 0, np.where(present[0], 1, 2))
-        columns: dict[str, np.ndarray] = {}
-        for number, name in enumerate(("weight", "share", "influence")):
-            columns[f"{name}_a"], columns[f"{name}_b"] = values[0, number], values[1, number]
-            columns[f"{name}_change"] = values[1, number] - values[0, number]
-        return pd.DataFrame(
-            {
-                "source": pd.Categorical.from_codes(from_code, categories=names),
-                "target": pd.Categorical.from_codes(to_code, categories=names),
-                "where": pd.Categorical.from_codes(where, categories=pd.Index(["both", "a", "b"])),
-                **columns,
-            }
+            values.masked_fill_(~present[:, None], torch.nan)
+        order = rank(values).argsort(descending=True, stable=True)
+        from_code, to_code, present = from_code[order], to_code[order], present[:, order]
+        columns = torch.empty(9, len(order))
+        for number in range(3):
+            first, second, change = columns[3 * number : 3 * number + 3]
+            torch.index_select(values[0, number], 0, order, out=first)
+            torch.index_select(values[1, number], 0, order, out=second)
+            torch.sub(second, first, out=change)
+        where = torch.where(present.all(dim=0), 0, torch.where(present[0], 1, 2)).to(torch.int8)
+        # One block for all columns of numbers, which pandas takes over as it is.
+        names_of_values = [
+            f"{name}_{side}" for name in ("weight", "share", "influence") for side in ("a", "b", "change")
+        ]
+        table = pd.DataFrame(columns.numpy().T, columns=names_of_values, copy=False)
+        codes = (
+            ("source", from_code, names),
+            ("target", to_code, names),
+            ("where", where, pd.Index(["both", "a", "b"])),
         )
+        for place, (name, code, categories) in enumerate(codes):
+            table.insert(place, name, pd.Series(pd.Categorical.from_codes(code.numpy(), categories=categories)))
+        return table
 
     @cached_property
     def totals(self) -> pd.DataFrame:
@@ -289,20 +301,26 @@ class _Side(NamedTuple):
 
     def values(self, targets: Int[np.ndarray, " target"]) -> Float[Tensor, "3 target name"]:
         """Return weights, shares and signed influences; zero where there is no edge."""
-        found = torch.zeros(3, len(targets), self.n_names)
         here = np.flatnonzero(self.row[targets] >= 0)
-        rows = torch.from_numpy(self.row[targets[here]])
-        weight = self.graph.weights[rows][:, torch.from_numpy(self.columns)]
-        share = weight / self.graph.incoming[rows, None].clamp_min(1e-10)
-        for number, value in enumerate((weight, share, share * self.reach[rows, None])):
-            found[number, torch.from_numpy(here)[:, None], torch.from_numpy(self.codes)] = value.float()
+        rows, at = torch.from_numpy(self.row[targets[here]]), torch.from_numpy(here)
+        found = torch.zeros(3, len(targets), self.n_names)
+        weight = self.graph.weights[rows].float()
+        if len(self.columns) < weight.shape[1]:
+            weight = weight[:, torch.from_numpy(self.columns)]
+        placed = weight.new_zeros(len(rows), self.n_names).index_copy_(1, torch.from_numpy(self.codes), weight)
+        share = placed / self.graph.incoming[rows, None].float().clamp_min(1e-10)
+        for number, value in enumerate((placed, share, share * self.reach[rows, None])):
+            found[number].index_copy_(0, at, value)
         return found
 
 
 def _edges_into(
     targets: Int[np.ndarray, " target"], sides: list[_Side]
-) -> tuple[Int[np.ndarray, " edge"], Int[np.ndarray, " edge"], Float[np.ndarray, "2 3 edge"]]:
+) -> tuple[Int[Tensor, " edge"], Int[Tensor, " edge"], Float[Tensor, "2 3 edge"]]:
     """Return the sources and targets of the edges that either graph has, and their values in both."""
-    dense = torch.stack([side.values(targets) for side in sides])
-    target, source = (dense[:, 0] != 0).any(dim=0).nonzero(as_tuple=True)
-    return source.numpy(), targets[target.numpy()], dense[:, :, target, source].numpy()
+    first, second = (side.values(targets) for side in sides)
+    target, source = ((first[0] != 0) | (second[0] != 0)).nonzero(as_tuple=True)
+    # As flat numbers, one gather a graph does for all three values.
+    flat = target * first.shape[2] + source
+    values = torch.stack([side.flatten(1).index_select(1, flat) for side in (first, second)])
+    return source, torch.from_numpy(targets)[target], values

@@ -20,7 +20,10 @@ def prune(graph: Graph, node_threshold: float, edge_threshold: float, *, keep_er
     for name, value in (("node_threshold", node_threshold), ("edge_threshold", edge_threshold)):
         if not 0 <= value <= 1:
             raise ConfigError(f"The {name} is {value}, but it is a share of the influence: give a number from 0 to 1.")
-    info = {**graph.info, "node_threshold": node_threshold, "edge_threshold": edge_threshold}
+    # Of the first graph, when a pruned one is pruned again.
+    total = graph.info.get("total_influence")
+    thresholds = {"node_threshold": node_threshold, "edge_threshold": edge_threshold}
+    info = {**graph.info, **thresholds, "total_influence": _total_influence(graph) if total is None else total}
     if node_threshold == edge_threshold == 1:
         return replace(graph, info=info)
     candidates = _influential(graph, node_threshold, keep_errors=keep_errors)
@@ -53,6 +56,12 @@ def prune(graph: Graph, node_threshold: float, edge_threshold: float, *, keep_er
         keep_target[:n_features] = keep_source[:n_features]
         keep_edge &= keep_source & keep_target[:, None]
     return _select(replace(candidates, weights=weights * keep_edge, info=info), keep_source.numpy())
+
+
+def _total_influence(graph: Graph) -> float:
+    """Return the influence of all features, errors and tokens together."""
+    counted = graph.nodes["kind"].isin(("feature", "error", "token"))
+    return float(graph.nodes.loc[counted, "influence"].sum())
 
 
 def _influential(graph: Graph, threshold: float, *, keep_errors: bool) -> Graph:

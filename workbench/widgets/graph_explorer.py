@@ -32,7 +32,7 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         max_edges: how many edges between them do. The edges of a clicked node come from Python, all of them.
         node_threshold: share of the nodes' influence to draw, from 0 to 1; the slider in the widget changes it.
         selected: nodes to begin with, see :data:`Nodes`; the details of the last one are shown.
-        pinned: nodes whose names stay visible.
+        pinned: nodes whose names stay visible; by default those that were pinned in the file that the graph came from.
         show_errors: draw error nodes.
         show_biases: draw bias nodes.
         labels: node id → name; wins over the graph's own labels.
@@ -69,7 +69,7 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         max_edges: int = 20_000,
         node_threshold: float = 0.8,
         selected: Nodes = (),
-        pinned: Nodes = (),
+        pinned: Nodes | None = None,
         show_errors: bool = True,
         show_biases: bool = False,
         labels: Mapping[str, str] | None = None,
@@ -79,6 +79,8 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
             if value < 1:
                 raise ConfigError(f"{name} is {value}, but something has to be drawn: give a number from 1.")
         self._graph = graph
+        if pinned is None:
+            pinned = [node for node in graph.info.get("q_params", {}).get("pinned", ()) if node in graph.row_of_node]
         selected_ids, pinned_ids = self._ids(selected), self._ids(pinned)
         drawn = drawn_graph(graph, max_nodes=max_nodes, max_edges=max_edges, keep={*selected_ids, *pinned_ids})
         super().__init__(

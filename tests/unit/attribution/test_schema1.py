@@ -159,6 +159,18 @@ def test_influence_is_exported_as_the_viewers_slider_reads_it(full: Graph, named
     assert largest == pytest.approx(pruned["metadata"]["node_threshold"]) == pytest.approx(0.8)
 
 
+def test_pruning_leaves_the_exported_influence_of_what_it_keeps_as_it_was(full: Graph) -> None:
+    def exported(graph: Graph) -> dict[str, float]:
+        return {node["node_id"]: node["influence"] for node in to_schema1(graph)["nodes"] if node["influence"]}
+
+    # No node of these is left out for want of edges.
+    pruned = full.prune(0.6, 1.0)
+    whole, kept = exported(full), exported(pruned)
+    assert 0 < len(kept) < len(whole)
+    assert kept == {name: pytest.approx(min(whole[name], 0.6), abs=1e-6) for name in kept}
+    assert pruned.prune(0.5, 1.0).info["total_influence"] == pruned.info["total_influence"]
+
+
 def test_without_our_own_metadata_a_whole_graph_still_has_its_shares_and_influence(full: Graph) -> None:
     exported = through_json(to_schema1(full))
     del exported["metadata"]["workbench"]

@@ -51,6 +51,18 @@ def test_the_selection_is_a_table_in_the_order_chosen(explorer: GraphExplorer, g
     assert GraphExplorer(graph).selected.empty
 
 
+def test_what_was_pinned_in_the_file_is_pinned_at_first(graph: Graph) -> None:
+    from workbench.attribution.schema1 import from_schema1, to_schema1
+
+    chosen = feature_ids(graph, 2)
+    imported = from_schema1(to_schema1(graph, pinned=chosen))
+    assert GraphExplorer(imported).pinned_ids == chosen
+    assert GraphExplorer(imported, pinned=()).pinned_ids == []
+    without = imported.prune(0.0, 0.5)
+    assert chosen[0] not in without.row_of_node
+    assert GraphExplorer(without).pinned_ids == [node for node in chosen if node in without.row_of_node]
+
+
 def test_nodes_are_chosen_by_table_list_or_id(graph: Graph) -> None:
     top = graph.nodes.nlargest(2, "influence")
     explorer = GraphExplorer(graph, selected=top, pinned="t/1")

@@ -135,8 +135,10 @@ def _supernodes(graph: Graph, names: Mapping[str, str]) -> list[list[str]]:
 def _cumulative_influence(graph: Graph) -> dict[str, float]:
     """Return what the schema calls influence, by node.
 
-    An imported graph keeps the file's own numbers. Elsewhere the kept nodes of a pruned graph carry about the share
-    that was asked for, so theirs are scaled to end there: a viewer that opens at this threshold shows all of them.
+    An imported graph keeps the file's own numbers. Elsewhere it is the share of the unpruned graph's influence that a
+    node and all more influential ones in the graph have (a little less than in the unpruned graph where one of
+    those was left out for want of edges). What pruning keeps whatever its influence (tokens, errors) ends
+    at the threshold: a viewer that opens there shows all nodes.
     """
     nodes = graph.nodes[~graph.nodes["kind"].isin(("bias", "logit"))]
     kept = graph.info.get("cumulative_influence")
@@ -144,11 +146,12 @@ def _cumulative_influence(graph: Graph) -> dict[str, float]:
         return {str(node): kept[node] for node in nodes["node_id"] if node in kept}
     influence = np.nan_to_num(nodes["influence"].to_numpy(np.float64))
     order = np.argsort(-influence, kind="stable")
-    total = influence.sum()
+    limit = float(graph.info.get("node_threshold", 1.0))
+    # A graph that was pruned elsewhere does not tell: what it has is then the share that was asked for.
+    total = float(graph.info.get("total_influence", influence.sum() / max(limit, 1e-10)))
     cumulative = np.empty(len(nodes))
     cumulative[order] = influence[order].cumsum() / (total if total > 0 else 1.0)
-    scale = float(graph.info.get("node_threshold", 1.0))
-    return dict(zip(nodes["node_id"].astype(str), (cumulative.clip(0, 1) * scale).tolist(), strict=True))
+    return dict(zip(nodes["node_id"].astype(str), cumulative.clip(0, limit).tolist(), strict=True))
 
 
 def _bias_totals(graph: Graph, names: Mapping[str, str]) -> dict[str, float]:
