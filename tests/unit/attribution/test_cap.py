@@ -74,7 +74,7 @@ def test_edges_between_the_features_that_enter_are_those_of_the_whole_graph(
 ) -> None:
     capped = attribute(model, clt, TOKENS, cap=60, progress=False)
     ids = capped.nodes["node_id"][: capped.n_features].tolist()
-    place = whole.row_of_node.reindex(ids).to_numpy()
+    place = whole.row_of_node.reindex(ids).tolist()
     expected = whole.weights[:, place][[*place, *range(whole.n_features, len(whole.weights))]]
     torch.testing.assert_close(capped.weights[:, : capped.n_features], expected, rtol=1e-9, atol=1e-12)
 
@@ -101,7 +101,7 @@ def test_the_share_left_out_is_told_and_close_to_the_truth(model: LoadedModel, c
     exact = influence(whole)
     for cap in (60, 120):
         capped = attribute(model, clt, TOKENS, cap=cap, progress=False)
-        kept = whole.row_of_node.reindex(capped.nodes["node_id"][:cap]).to_numpy()
+        kept = whole.row_of_node.reindex(capped.nodes["node_id"][:cap]).tolist()
         truth = 1 - float(exact[kept].sum() / exact.sum())
         assert 0 < capped.info["left_out_influence"] < 1
         assert capped.info["left_out_influence"] == pytest.approx(truth, abs=0.05)
