@@ -6,19 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from workbench.clt.training import kernels
 from workbench.clt.training.kernels import (
+    DENSE,
+    SPARSE,
     Active,
+    Kernels,
     SparseDecode,
     above,
-    activation_gradient,
     add_decoded,
-    dense_decoded,
+    batch_top_k,
+    between,
     feature_sums,
     to_dense,
     top_k,
     transpose,
-    weight_gradient,
 )
 
 Case = tuple[Active, Tensor, Tensor]
@@ -55,26 +56,73 @@ def test_a_threshold_keeps_what_exceeds_it_and_nothing_else() -> None:
     assert active.offsets.tolist() == [0, 2, 2, 3]
 
 
-@given(cases())
+@given(st.integers(1, 9), st.integers(1, 70), st.data())
 @settings(deadline=None)
-def test_decoding_equals_the_dense_product(case: Case) -> None:
+def test_top_k_takes_the_same_places_as_a_sort(n_tokens: int, n_features: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, n_features))
+    pre = torch.randn(n_tokens, n_features, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
+
+    dense = to_dense(top_k(pre, k), n_features)
+
+    cut = pre.sort(dim=1, descending=True).values[:, k - 1 : k]
+    assert torch.equal(dense, torch.where(pre >= cut, pre, 0.0).clamp_min(0))
+
+
+@pytest.mark.parametrize("k", [1, 5, 40])
+@pytest.mark.parametrize("shape", [(3, 7), (50, 64), (400, 256)], ids=str)
+def test_batch_top_k_keeps_the_largest_of_all_tokens_together(shape: tuple[int, int], k: int) -> None:
+    pre = torch.randn(shape, generator=torch.Generator().manual_seed(k))
+
+    active = batch_top_k(pre, k)
+
+    ranked = pre.flatten().sort(descending=True).values.clamp_min(0)
+    wanted = ranked[: min(k * shape[0], len(ranked))]
+    assert torch.equal(active.values.sort(descending=True).values, wanted[wanted > 0])
+    assert torch.equal(to_dense(active, shape[1]), torch.where(pre >= wanted[-1], pre, 0.0).clamp_min(0))
+
+
+def test_batch_top_k_is_right_when_its_sample_is_not() -> None:
+    # Every 31st value is seen by the sample: it sees only large ones here, and would cut far too high.
+    pre = torch.rand(310, 64, generator=torch.Generator().manual_seed(0))
+    pre.view(-1)[::31] += 10
+
+    active = batch_top_k(pre, 8)
+
+    assert torch.equal(active.values.sort().values, pre.flatten().sort().values[-8 * 310 :])
+
+
+def test_what_lies_between_two_thresholds_of_its_feature_is_found() -> None:
+    pre = torch.tensor([[0.5, 0.5, 3.0], [1.0, 4.0, -1.0]])
+
+    active = between(pre, torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.7, 4.0, 3.0]))
+
+    assert active.token.tolist() == [0, 0, 1]
+    assert active.feature.tolist() == [0, 2, 1]
+    assert active.values.tolist() == [0.5, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("kernels", [SPARSE, DENSE], ids=["sparse", "dense"])
+@given(case=cases())
+@settings(deadline=None)
+def test_decoding_equals_the_product_with_the_dense_activations(kernels: Kernels, case: Case) -> None:
     active, decoder, grad = case
     out = grad.clone()
 
-    add_decoded(out, active, decoder)
+    kernels.add_decoded(out, active, decoder)
 
-    torch.testing.assert_close(out, grad + dense_decoded(active, decoder), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(out, grad + to_dense(active, len(decoder)) @ decoder, rtol=1e-12, atol=1e-12)
 
 
-@given(cases())
+@pytest.mark.parametrize("kernels", [SPARSE, DENSE], ids=["sparse", "dense"])
+@given(case=cases())
 @settings(deadline=None)
-def test_gradients_equal_the_dense_ones(case: Case) -> None:
+def test_gradients_equal_those_of_dense_products(kernels: Kernels, case: Case) -> None:
     active, decoder, grad = case
-    n_features = decoder.shape[0]
+    n_features = len(decoder)
     dense = to_dense(active, n_features)
 
-    for_decoder = weight_gradient(transpose(active, n_features), active.values, grad)
-    for_values = activation_gradient(active, grad, decoder)
+    for_decoder = kernels.weight_gradient(transpose(active, n_features), active.values, grad)
+    for_values = kernels.activation_gradient(active, grad, decoder)
     for_bias = feature_sums(active, active.values, n_features)
 
     everywhere = grad @ decoder.T
@@ -96,13 +144,14 @@ def test_autograd_agrees_with_finite_differences(case: Case) -> None:
     )
 
 
-def test_without_mkl_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    active = above(torch.randn(20, 30, dtype=torch.float64), 0.5)
-    decoder = torch.randn(30, 8, dtype=torch.float64)
-    with_mkl, without = torch.zeros(2, 20, 8, dtype=torch.float64)
-    add_decoded(with_mkl, active, decoder)
+@pytest.mark.parametrize("threshold", [2.0, -9.0], ids=["few are active", "all are active"])
+def test_the_sizes_of_a_real_layer_take_the_fast_ways_and_give_the_same(threshold: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pre, decoder = torch.randn(2_048, 40, generator=generator), torch.randn(40, 8, generator=generator)
+    active = above(pre, threshold)
+    out = torch.zeros(2_048, 8)
 
-    monkeypatch.setattr(kernels, "_CSR", False)
-    add_decoded(without, active, decoder)
+    add_decoded(out, active, decoder)
 
-    torch.testing.assert_close(with_mkl, without)
+    torch.testing.assert_close(out, torch.where(pre > threshold, pre, 0.0) @ decoder, rtol=1e-4, atol=1e-4)
+    assert torch.equal(transpose(active, 40).token, torch.nonzero((pre > threshold).T)[:, 1].int())

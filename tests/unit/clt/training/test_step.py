@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.clt import CLTConfig
-from workbench.clt.training.kernels import above, dense_decoded, top_k
+from workbench.clt.training.kernels import above, to_dense, top_k
 from workbench.clt.training.parameters import Parameters
 from workbench.clt.training.step import backward, forward
 
@@ -36,7 +36,7 @@ def dense_loss(parameters: Parameters, reads: Tensor, writes: Tensor, threshold:
         pre = reads[layer] @ parameters.W_enc[layer].T + parameters.b_enc[layer]
         active = top_k(pre, K) if threshold is None else above(pre, float(threshold[layer]))
         for j, decoder in enumerate(parameters.W_dec[layer]):
-            predicted[layer + j] = predicted[layer + j] + dense_decoded(active, decoder)
+            predicted[layer + j] = predicted[layer + j] + to_dense(active, N_FEATURES) @ decoder
     return (torch.stack(predicted) - writes).pow(2).mean()
 
 
