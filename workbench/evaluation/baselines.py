@@ -10,6 +10,14 @@ from torch import Tensor
 
 from workbench.clt import CLT
 
+BASELINES = {
+    "skip_alone": "its skip alone",
+    "linear_skip": "linear skip",
+    "mean_ablation": "mean ablation",
+    "zero_ablation": "zero ablation",
+    "shuffled": "shuffled control",
+}
+
 
 def shuffled(clt: CLT, *, seed: int = 0) -> CLT:
     """Return the control that has the same features and the same decoder rows, wrongly paired.
@@ -27,13 +35,14 @@ def shuffled(clt: CLT, *, seed: int = 0) -> CLT:
     )
 
 
-def featureless(clt: CLT, constant: Float[Tensor, "layer d_model"], *, keep_skip: bool = False) -> CLT:
-    """Return a transcoder that has no active feature: it writes a constant, and its skip where kept.
+def featureless(
+    clt: CLT, constant: Float[Tensor, "layer d_model"], *, W_skip: Float[Tensor, "layer d_model d_model"] | None = None
+) -> CLT:
+    """Return a transcoder that has no active feature: it writes a constant, and a skip where one is given.
 
-    With the held-out mean output as constant it is mean ablation, with zero it is zero ablation, with
-    the skip and the mean of what the skip leaves it is the skip alone.
+    With the held-out mean output as constant it is mean ablation, with zero it is zero ablation.
     """
-    config = clt.config.model_copy(update={"n_features": 1, "window": 1, "skip": keep_skip})
+    config = clt.config.model_copy(update={"n_features": 1, "window": 1, "skip": W_skip is not None})
     encoder = clt.W_enc.new_zeros(clt.n_layers, 1, config.d_model)
     return CLT(
         config=config,
@@ -43,5 +52,5 @@ def featureless(clt: CLT, constant: Float[Tensor, "layer d_model"], *, keep_skip
         threshold=torch.ones_like(encoder[..., 0]),
         W_dec=tuple(encoder.new_zeros(1, 1, config.d_model) for _ in range(clt.n_layers)),
         b_dec=constant.to(clt.b_dec),
-        W_skip=clt.W_skip if keep_skip else None,
+        W_skip=None if W_skip is None else W_skip.to(clt.b_dec),
     )

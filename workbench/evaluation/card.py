@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.evaluation.report import CLTReport, Quality
+from workbench.evaluation.baselines import BASELINES
+from workbench.evaluation.cells import FIGURES, difference_cells, interval_cells, markdown_table, quality_cells
+from workbench.evaluation.report import CLTReport
 from workbench.files import atomic_file
 from workbench.models import is_named, named_model
-
-BASELINES = {
-    "skip_alone": "skip alone",
-    "mean_ablation": "mean ablation",
-    "zero_ablation": "zero ablation",
-    "shuffled": "shuffled control",
-}
 
 # What a licence demands to be shipped with everything that is derived from the model, word for word.
 _NOTICES = {
@@ -31,14 +26,23 @@ outputs are kept.
 - **FVU**: Σ|y − ŷ|² / Σ|y − ȳ|² of what the MLPs write, ŷ computed from the model's own activations; mean over \
 layers. Tokens of outlier norm (16 times the median at some layer) count like any other and can own a layer's FVU. \
 **FVU, typical** leaves them out, as training does.
-- **L0**: active features a token, all layers together. **Dead**: never active on these tokens, so fewer on more text.
+- **L0**: active features a token, all layers together. **Dead**: never active on these tokens, so fewer on more text. \
+**Dense**: active on more than 10 % of them.
 - **KL**, **ΔCE**, **top-1**: the replacement model, in which *every* MLP is replaced and each layer reads what the \
 replaced layers below made, against the model: KL(model ‖ replacement) and the rise of the cross-entropy in nats, the \
 share of positions where both predict the same token.
-- **Replacement**, **completeness**, **error share**: means over the attribution graphs of the evaluation prompts. A \
-graph without any feature has scores too, because attention carries tokens to the output: compare with mean ablation.
-- **Mean ablation**: every MLP output replaced by its layer's held-out mean. **Zero ablation**: by zero. **Shuffled \
-control**: the same features and the same decoder rows, wrongly paired within each layer."""
+- **Replacement**, **completeness**, **error share**, **path length** (mean number of edges from tokens to logits): \
+means over the attribution graphs of the evaluation prompts. A graph without any feature has scores too, because \
+attention carries tokens to the output: compare with the baselines without features.
+- **Intervals**: 95 % bootstrap intervals, of graph scores over prompts, of all else over rows of text. Differences \
+are taken on the same rows and prompts.
+- **Mean ablation**: every MLP output replaced by its layer's held-out mean. **Zero ablation**: by zero. **Linear \
+skip**: by a matrix a layer, ridge regression on training text. **Its skip alone**: the CLT's own skip and the best \
+constant. **Shuffled control**: the same features and the same decoder rows, wrongly paired within each layer; its \
+graph scores are over ten of the prompts."""
+
+# What the table of differences shows: one figure of each kind.
+_COMPARED = ("fvu", "kl", "top1_agreement", "replacement_score", "completeness_score", "error_share")
 
 
 def write_model_card(report: CLTReport, train_metadata: Mapping[str, Any], path: Path | str) -> None:
@@ -68,7 +72,8 @@ def model_card(report: CLTReport, train_metadata: Mapping[str, Any]) -> str:
         f"model's own cross-entropy is {report.ce:.3f} nats"
         + (f", and on {report.n_prompts} prompts." if report.n_prompts else "."),
         _quality_table(report),
-        f"Dead features on these tokens: {report.dead_fraction:.1%}." if report.dead_fraction is not None else "",
+        _feature_shares(report),
+        _difference_table(report),
         "## By layer",
         _layer_table(report),
         "## How it was trained",
@@ -81,34 +86,36 @@ def model_card(report: CLTReport, train_metadata: Mapping[str, Any]) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
+def _feature_shares(report: CLTReport) -> str:
+    if report.dead_fraction is None or report.dense_fraction is None:
+        return ""
+    return f"Dead features on these tokens: {report.dead_fraction:.1%}. Dense features: {report.dense_fraction:.1%}."
+
+
 def _quality_table(report: CLTReport) -> str:
-    baselines = [(BASELINES.get(key, key), quality) for key, quality in report.baselines.items()]
-    return _table(
-        ("", "FVU", "FVU, typical", "L0", "KL", "ΔCE", "top-1", "replacement", "completeness", "error share"),
-        [(name, *quality_cells(quality)) for name, quality in [("**this CLT**", report), *baselines]],
-    )
+    baselines = [(BASELINES.get(key, key), quality_cells(quality)) for key, quality in report.baselines.items()]
+    own = [("**this CLT**", quality_cells(report))]
+    if report.intervals:
+        own.append(("95 % interval", interval_cells(report.intervals)))
+    header = ("", *(heading for heading, _ in FIGURES.values()))
+    return markdown_table(header, [(name, *cells) for name, cells in [*own, *baselines]])
 
 
-def quality_cells(quality: Quality) -> list[str]:
-    """Return the figures of one row of the comparison, as text: both FVUs, L0, KL, ΔCE, top-1, graph scores."""
-    figures = (
-        (quality.fvu, ".3f"),
-        (quality.fvu_typical, ".3f"),
-        (quality.l0, ".1f"),
-        (quality.kl, ".3f"),
-        (quality.delta_ce, ".3f"),
-        (quality.top1_agreement, ".3f"),
-        (quality.replacement_score, ".3f"),
-        (quality.completeness_score, ".3f"),
-        (quality.error_share, ".3f"),
-    )
-    return ["–" if value is None else format(value, spec) for value, spec in figures]
+def _difference_table(report: CLTReport) -> str:
+    compared = [key for key, baseline in report.baselines.items() if baseline.differences]
+    if not compared:
+        return ""
+    rows = [
+        (f"− {BASELINES.get(key, key)}", *difference_cells(report.baselines[key].differences, _COMPARED))
+        for key in compared
+    ]
+    return markdown_table(("this CLT …", *(FIGURES[name][0] for name in _COMPARED)), rows)
 
 
 def _layer_table(report: CLTReport) -> str:
     dead = report.dead_by_layer or [0.0] * len(report.fvu_by_layer)
     rows = zip(report.fvu_by_layer, report.fvu_typical_by_layer, report.l0_by_layer, dead, strict=True)
-    return _table(
+    return markdown_table(
         ("layer", "FVU", "FVU, typical", "L0", "dead"),
         [
             (str(layer), f"{fvu:.3f}", f"{typical:.3f}", f"{l0:.1f}", f"{dead:.1%}")
@@ -121,7 +128,7 @@ def _recipe(metadata: Mapping[str, Any]) -> str:
     told = {key: value for key, value in metadata.items() if key not in CLTReport.model_fields}
     if not told:
         return "Nothing is recorded of its training."
-    return _table(("", "value"), [(f"`{key}`", _inline(value)) for key, value in _flat(told)])
+    return markdown_table(("", "value"), [(f"`{key}`", _inline(value)) for key, value in _flat(told)])
 
 
 def _flat(metadata: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -155,9 +162,3 @@ def _licence(model: str) -> str:
         f"{text}. Those terms, their use restrictions included, bind whoever uses this CLT or passes it on, and this "
         f"notice has to travel with it:\n\n> {notice}"
     )
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    # Text to the left, figures to the right.
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))

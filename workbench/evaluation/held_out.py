@@ -27,13 +27,18 @@ def held_out_tokens(
         row_length: tokens of a row, the start token included.
 
     Raises:
-        ConfigError: the held-out part holds fewer tokens, or a number is unsuitable.
+        ConfigError: the held-out part holds fewer tokens, or a number is unsuitable: intervals need two rows.
         FormatError: the held-out part does not fill a single row.
     """
     if n_tokens < 1:
         raise ConfigError(f"The number of held-out tokens is {n_tokens}: ask for at least 1.")
     if not 3 <= row_length <= model.max_tokens:
         raise ConfigError(f"Rows of {row_length} tokens cannot be used: choose from 3 to {model.max_tokens}.")
+    if n_tokens < row_length:
+        raise ConfigError(
+            f"{n_tokens} held-out tokens fill a single row of {row_length}, and intervals need at least two rows: ask "
+            f"for at least {row_length} tokens or for shorter rows."
+        )
     rows = token_rows(
         corpus,
         model.tokenizer,

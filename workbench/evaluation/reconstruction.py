@@ -5,73 +5,88 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.clt import CLT
+from workbench.evaluation.bootstrap import Resamples
 
 # What training drops by default; see TrainConfig.outlier_factor.
 OUTLIER_FACTOR = 16.0
+# What is active on more tokens than this is dense: hardly a feature of anything.
+DENSE = 0.1
 
 
 class ResidualSums:
-    """Streaming sums of what is left of the MLP outputs, by layer, in float64.
+    """Streaming sums of what is left of the MLP outputs, by row of text and layer, in float64.
 
-    For r = y − ŷ of n tokens it gives Σ|r|² and, with the best constant added to ŷ, Σ|r − r̄|².
+    For r = y − ŷ of n tokens it gives Σ|r|² and, with the best constant added to ŷ, Σ|r − r̄|², both for
+    the text as it is and for resamples of its rows.
     """
 
-    def __init__(self, n_layers: int, d_model: int) -> None:
-        self.n_tokens = [0] * n_layers
-        self._sum = torch.zeros(n_layers, d_model, dtype=torch.float64)
-        self._square = torch.zeros(n_layers, dtype=torch.float64)
+    def __init__(self, n_rows: int, n_layers: int, d_model: int) -> None:
+        self._count = torch.zeros(n_rows, n_layers, dtype=torch.float64)
+        self._sum = torch.zeros(n_rows, n_layers, d_model, dtype=torch.float64)
+        self._square = torch.zeros(n_rows, n_layers, dtype=torch.float64)
 
-    def add(self, layer: int, residual: Float[Tensor, "token d_model"]) -> None:
-        """Count the residuals of one layer on further tokens."""
-        residual = residual.double()
-        self.n_tokens[layer] += len(residual)
-        self._sum[layer] += residual.sum(0).cpu()
-        self._square[layer] += residual.square().sum().cpu()
+    def add(self, layer: int, residual: Float[Tensor, "token d_model"], row: Int[Tensor, " token"]) -> None:
+        """Count the residuals of one layer on further tokens.
+
+        Args:
+            row: which row of text each token is of.
+        """
+        residual, row = residual.double().cpu(), row.cpu()
+        self._count[:, layer].index_add_(0, row, torch.ones(len(row), dtype=torch.float64))
+        self._sum[:, layer].index_add_(0, row, residual)
+        self._square[:, layer].index_add_(0, row, residual.square().sum(-1))
 
     @property
-    def _counts(self) -> Float[Tensor, " layer"]:
-        return torch.tensor(self.n_tokens, dtype=torch.float64).clamp(min=1)
+    def n_tokens(self) -> int:
+        """Tokens counted at layer 0."""
+        return int(self._count[:, 0].sum())
 
     @property
     def mean(self) -> Float[Tensor, "layer d_model"]:
         """The mean residual r̄ of every layer."""
-        return self._sum / self._counts[:, None]
+        return self._sum.sum(0) / self._count.sum(0).clamp(min=1)[:, None]
 
     @property
-    def total(self) -> Float[Tensor, " layer"]:
-        """Σ|r|² of every layer."""
+    def total_by_row(self) -> Float[Tensor, "row layer"]:
+        """Σ|r|² of every row and layer."""
         return self._square
 
-    def around(self, constant: Float[Tensor, "layer d_model"]) -> Float[Tensor, " layer"]:
-        """Σ|r − c|² of every layer, for a constant c of one's choice."""
+    def around_by_row(self, constant: Float[Tensor, "layer d_model"]) -> Float[Tensor, "row layer"]:
+        """Σ|r − c|² of every row and layer, for a constant c of one's choice."""
         constant = constant.double().cpu()
-        return self._square - 2 * (self._sum * constant).sum(-1) + self._counts * constant.square().sum(-1)
+        return self._square - 2 * (self._sum * constant).sum(-1) + self._count * constant.square().sum(-1)
 
     @property
     def centred(self) -> Float[Tensor, " layer"]:
         """Σ|r − r̄|² of every layer."""
-        return self._square - self._sum.square().sum(-1) / self._counts
+        return self._square.sum(0) - self._sum.sum(0).square().sum(-1) / self._count.sum(0).clamp(min=1)
+
+    def centred_in(self, resamples: Resamples) -> Float[Tensor, "resample layer"]:
+        """Σ|r − r̄|² of every layer in every resample of the rows, r̄ that resample's own mean."""
+        squared_sums = [resamples.totals(self._sum[:, layer]).square().sum(-1) for layer in range(self._sum.shape[1])]
+        counts = resamples.totals(self._count).clamp(min=1)
+        return resamples.totals(self._square) - torch.stack(squared_sums, dim=1) / counts
 
 
-def fraction_of_variance_unexplained(left: Float[Tensor, " layer"], outputs: ResidualSums) -> tuple[float, list[float]]:
-    """Return the FVU: its mean over layers, and by layer.
+def fraction_of_variance_unexplained(
+    left: Float[Tensor, "*resample layer"], variance: Float[Tensor, "*resample layer"]
+) -> Float[Tensor, "*resample layer"]:
+    """Return the FVU by layer.
 
     FVU of a layer = Σ|y − ŷ|² / Σ|y − ȳ|² over held-out tokens, ȳ that layer's mean over the same
     tokens. A layer whose outputs do not vary counts as unexplained (1) unless it is met exactly (0).
 
     Args:
-        left: Σ|y − ŷ|² by layer.
-        outputs: the sums of the outputs y themselves.
+        left: Σ|y − ŷ|².
+        variance: Σ|y − ȳ|².
 
     Source: "Circuit Tracing" (2025) calls it the normalised mean squared error of the transcoder.
     """
-    variance = outputs.centred
-    by_layer = torch.where(variance > 0, left / variance.clamp(min=1e-300), (left > 0).double())
-    return float(by_layer.mean()), by_layer.tolist()
+    return torch.where(variance > 0, left / variance.clamp(min=1e-300), (left > 0).double())
 
 
 class OutlierFilter:
@@ -96,7 +111,7 @@ class OutlierFilter:
 
 
 class FeatureCounts:
-    """Streaming counts of active features: L0 and dead features."""
+    """Streaming counts of active features: L0, dead and dense features."""
 
     def __init__(self, n_layers: int, n_features: int) -> None:
         self._n_tokens = [0] * n_layers
@@ -129,6 +144,11 @@ class FeatureCounts:
     def dead_fraction(self) -> float:
         """Fraction of all features never active on the held-out tokens."""
         return float((self._active == 0).double().mean())
+
+    @property
+    def dense_fraction(self) -> float:
+        """Fraction of all features active on more than 10 % of the held-out tokens."""
+        return float((self._active > DENSE * torch.tensor(self._n_tokens)[:, None]).double().mean())
 
 
 def reconstruct_by_layer(

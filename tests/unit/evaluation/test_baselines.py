@@ -45,6 +45,6 @@ def test_the_skip_alone_writes_skip_and_constant() -> None:
     constant = torch.ones(3, 16, dtype=torch.float64)
     x = random_reads()
 
-    written = featureless(clt, constant, keep_skip=True).reconstruct(x)
+    written = featureless(clt, constant, W_skip=clt.W_skip).reconstruct(x)
 
     torch.testing.assert_close(written, torch.stack([clt.skip(layer, x[layer]) for layer in range(3)]) + 1)

@@ -56,11 +56,27 @@ def test_kl_ce_and_agreement_equal_their_definitions(block: int, monkeypatch: py
         torch.nn.functional.cross_entropy(logs[:, 1:-1].flatten(0, 1), tokens[:, 2:].flatten()) for logs in (p, q)
     )
     agreement = (p.argmax(-1) == q.argmax(-1))[:, 1:].double().mean()
-    assert result.kl == pytest.approx(float(divergence))
-    assert result.delta_ce == pytest.approx(float(ce_other - ce_own))
-    assert result.ce == pytest.approx(float(ce_other))
-    assert result.top1_agreement == pytest.approx(float(agreement))
-    assert 0 < result.top1_agreement < 1
+    assert float(result.kl.mean()) == pytest.approx(float(divergence))
+    assert float(result.delta_ce.mean()) == pytest.approx(float(ce_other - ce_own))
+    assert float(result.ce.mean()) == pytest.approx(float(ce_other))
+    assert float(result.top1_agreement.mean()) == pytest.approx(float(agreement))
+    assert 0 < float(result.top1_agreement.mean()) < 1
+
+
+@pytest.mark.parametrize("block", [5, 10_000], ids=["blocks across rows", "one block"])
+def test_every_row_has_the_figures_that_it_has_alone(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model("llama")
+    monkeypatch.setattr(fidelity, "LOGITS_PER_BLOCK", block * model.d_vocab)
+    own = run_decoder(model, rows(), [])
+    other = own + 0.5 * torch.randn(own.shape, generator=torch.Generator().manual_seed(0), dtype=own.dtype)
+
+    together = compare_runs(model, rows(), own, {"other": other})["other"]
+
+    for index in range(3):
+        row = slice(index, index + 1)
+        alone = compare_runs(model, rows()[row], own[row], {"other": other[row]})["other"]
+        for figure in ("kl", "delta_ce", "top1_agreement", "ce"):
+            torch.testing.assert_close(getattr(together, figure)[row], getattr(alone, figure))
 
 
 def test_a_run_that_is_the_model_is_at_no_distance() -> None:
@@ -69,9 +85,9 @@ def test_a_run_that_is_the_model_is_at_no_distance() -> None:
 
     result = compare_runs(model, rows(), own, {"itself": own})["itself"]
 
-    assert result.kl == pytest.approx(0, abs=1e-12)
-    assert result.delta_ce == 0
-    assert result.top1_agreement == 1
+    assert result.kl.tolist() == pytest.approx([0, 0, 0], abs=1e-12)
+    assert result.delta_ce.tolist() == [0, 0, 0]
+    assert result.top1_agreement.tolist() == [1, 1, 1]
 
 
 def test_the_progress_bar_reaches_its_total(monkeypatch: pytest.MonkeyPatch) -> None:

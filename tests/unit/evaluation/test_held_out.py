@@ -38,10 +38,15 @@ def test_a_corpus_that_is_too_short_says_so() -> None:
 
 def test_a_corpus_without_held_out_text_says_so() -> None:
     with pytest.raises(FormatError, match="does not fill one row of 16 tokens"):
-        held_out_tokens(tiny_model("llama"), TextCorpus("words", TEXTS_SEEN), n_tokens=10, row_length=16)
+        held_out_tokens(tiny_model("llama"), TextCorpus("words", TEXTS_SEEN), n_tokens=40, row_length=16)
 
 
 @pytest.mark.parametrize(("n_tokens", "row_length"), [(0, 16), (10, 2), (10, 65)])
 def test_unsuitable_numbers_are_refused(n_tokens: int, row_length: int) -> None:
     with pytest.raises(ConfigError):
         held_out_tokens(tiny_model("llama"), TextCorpus("words", TEXTS), n_tokens=n_tokens, row_length=row_length)
+
+
+def test_a_single_row_is_too_small_for_intervals() -> None:
+    with pytest.raises(ConfigError, match="intervals need at least two rows: ask for at least 16 tokens"):
+        held_out_tokens(tiny_model("llama"), TextCorpus("words", TEXTS), n_tokens=15, row_length=16)

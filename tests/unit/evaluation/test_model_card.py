@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from workbench.errors import ResourceError
-from workbench.evaluation import CLTReport, Quality, write_model_card
+from workbench.evaluation import Baseline, CLTReport, Difference, write_model_card
 
 
 def quality(**changes: Any) -> dict[str, Any]:
@@ -19,20 +19,26 @@ def quality(**changes: Any) -> dict[str, Any]:
         "l0_by_layer": [11.0, 13.0],
         "dead_by_layer": [0.0, 0.125],
         "dead_fraction": 0.0625,
+        "dense_fraction": 0.03125,
         "kl": 1.5,
         "delta_ce": 1.25,
         "top1_agreement": 0.5,
         "replacement_score": 0.45,
         "completeness_score": 0.8125,
         "error_share": 0.21,
+        "average_path_length": 3.5,
         "row_sum_error": 1e-6,
     }
     return figures | changes
 
 
 def report(**changes: Any) -> CLTReport:
-    ablated = Quality(**quality(fvu=1.0, l0=0.0, dead_fraction=None, dead_by_layer=None, kl=7.5))
-    shuffled = Quality(**quality(fvu=1.75, kl=6.5))
+    ablated = Baseline(**quality(fvu=1.0, l0=0.0, dead_fraction=None, dead_by_layer=None, kl=7.5))
+    further = {
+        "kl": Difference(difference=-5.0, interval=(-5.5, -4.5)),
+        "fvu": Difference(difference=-1.5, interval=None),
+    }
+    shuffled = Baseline(**quality(fvu=1.75, kl=6.5), differences=further)
     about: dict[str, Any] = {
         "clt": "gemma-3-270m",
         "model": "gemma-3-270m",
@@ -41,13 +47,20 @@ def report(**changes: Any) -> CLTReport:
         "window": 2,
         "skip": False,
         "n_tokens": 4095,
+        "n_rows": 65,
         "n_outliers": 3,
         "ce": 3.25,
         "n_prompts": 10,
         "seconds": 60.0,
+        "by_row": {},
+        "by_prompt": [],
+        "intervals": {"kl": (1.25, 1.75), "replacement_score": (0.4, 0.5)},
         "baselines": {"mean_ablation": ablated, "shuffled": shuffled},
     }
     return CLTReport(**(quality() | about | changes))
+
+
+SCORES = ("replacement_score", "completeness_score", "error_share", "average_path_length")
 
 
 def card(tmp_path: Path, metadata: dict[str, Any] | None = None, **changes: Any) -> str:
@@ -59,12 +72,20 @@ def card(tmp_path: Path, metadata: dict[str, Any] | None = None, **changes: Any)
 def test_the_clt_and_its_baselines_stand_in_one_table(tmp_path: Path) -> None:
     text = card(tmp_path)
 
-    assert "| **this CLT** | 0.250 | 0.125 | 24.0 | 1.500 | 1.250 | 0.500 | 0.450 | 0.812 | 0.210 |" in text
+    assert "| **this CLT** | 0.250 | 0.125 | 24.0 | 1.500 | 1.250 | 0.500 | 0.450 | 0.812 | 0.210 | 3.50 |" in text
     assert "| mean ablation | 1.000 | 0.125 | 0.0 | 7.500 |" in text
     assert "| shuffled control | 1.750 | 0.125 | 24.0 | 6.500 |" in text
     assert "4,095 held-out tokens (3 of outlier norm)" in text
     assert "10 prompts" in text
-    assert "Dead features on these tokens: 6.2%." in text
+    assert "Dead features on these tokens: 6.2%. Dense features: 3.1%." in text
+
+
+def test_intervals_and_differences_stand_beside_the_figures(tmp_path: Path) -> None:
+    text = card(tmp_path)
+
+    assert "| 95 % interval | – | – | – | 1.250 … 1.750 | – | – | 0.400 … 0.500 | – | – | – |" in text
+    assert "| − shuffled control | −1.500 | −5.000 (−5.500 … −4.500) | – | – | – | – |" in text
+    assert "− mean ablation" not in text
 
 
 def test_every_layer_has_its_row(tmp_path: Path) -> None:
@@ -88,9 +109,9 @@ def test_the_trainers_own_figures_do_not_stand_beside_those_of_the_report(tmp_pa
 
 
 def test_graph_scores_that_were_not_measured_are_dashes(tmp_path: Path) -> None:
-    text = card(tmp_path, n_prompts=0, replacement_score=None, completeness_score=None, error_share=None)
+    text = card(tmp_path, n_prompts=0, **dict.fromkeys(SCORES))
 
-    assert "| **this CLT** | 0.250 | 0.125 | 24.0 | 1.500 | 1.250 | 0.500 | – | – | – |" in text
+    assert "| **this CLT** | 0.250 | 0.125 | 24.0 | 1.500 | 1.250 | 0.500 | – | – | – | – |" in text
     assert "prompts." not in text.split("## By layer")[0]
 
 

@@ -38,10 +38,12 @@ def test_a_text_file_holds_one_prompt_a_line(tmp_path: Path) -> None:
         ('{"prompt": "a"}\n{"prompt": ', r"Line 2 of the prompts file .* is no JSON"),
         ('{"text": "a"}', 'Line 1 of the prompts file .* has no text under the key "prompt"'),
         ('{"prompt": ""}', "has no text"),
+        ('{"prompt": " \\n"}', "has no text"),
+        ('{"prompt": "a b"}\n{"prompt": "c d"}\n{"prompt": "a b"}', "Lines 1 and 3 .* hold the same prompt"),
         ('{"prompt": 7}', "has no text"),
         ('["a"]', "has no text"),
     ],
-    ids=["empty", "truncated", "no prompt", "empty prompt", "number", "list"],
+    ids=["empty", "truncated", "no prompt", "empty prompt", "blank prompt", "a prompt twice", "number", "list"],
 )
 def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(FormatError, match=message):
