@@ -30,6 +30,7 @@ from transformers import (
 
 from workbench.clt import CLT, CLTConfig
 from workbench.clt.training.config import TrainConfig
+from workbench.clt.training.distributed import ALONE, Ranks
 from workbench.clt.training.run import Split, TokenBatches, TrainingRun
 from workbench.clt.training.trainer import StopFlag
 from workbench.models import LoadedModel, NamedModel, capture_reads_and_writes, from_huggingface
@@ -349,7 +350,12 @@ def tiny_recipe(**overrides: Any) -> TrainConfig:
 
 
 def tiny_training_run(
-    out: Path, *, model: LoadedModel | None = None, stop: StopFlag | None = None, **overrides: Any
+    out: Path,
+    *,
+    model: LoadedModel | None = None,
+    stop: StopFlag | None = None,
+    ranks: Ranks = ALONE,
+    **overrides: Any,
 ) -> TrainingRun:
     """Return a run of `tiny_recipe` on a tiny Llama in float32."""
     return TrainingRun(
@@ -359,6 +365,7 @@ def tiny_training_run(
         out=out,
         stop=stop or StopFlag(),
         progress=False,
+        ranks=ranks,
     )
 
 

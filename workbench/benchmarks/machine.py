@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from typing import Any
 
 import psutil
 import torch
 
+from workbench.hardware import matmul_gflops
 
-def matmul_gflops(*, size: int = 1536, repeats: int = 5) -> float:
-    """Return the best rate of float32 matrix products, in 10⁹ operations a second."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    best = float("inf")
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        torch.mm(a, b)
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best / 1e9
+__all__ = ["machine", "matmul_gflops"]
 
 
 def machine() -> dict[str, Any]:

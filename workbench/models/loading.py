@@ -60,7 +60,7 @@ def load_model(
         ResourceError: memory does not suffice (said before loading), or nothing is cached and there is no network.
     """
     name = str(name_or_path)
-    source = _locate(name, fetch_missing=fetch_missing)
+    source = locate(name, fetch_missing=fetch_missing)
     n_parameters = count_parameters(source.folder, name)
     fingerprint = source.fingerprint or remembered_fingerprint(source.folder)
     first_dtype = dtype if fingerprint else torch.float32
@@ -86,7 +86,12 @@ def load_model(
     )
 
 
-def _locate(name: str, *, fetch_missing: bool) -> _Source:
+def locate(name: str, *, fetch_missing: bool = False) -> _Source:
+    """Return where a model's files are.
+
+    Raises:
+        ModelError: they are not here.
+    """
     if is_named(name):
         folder = model_folder(name)
         if fetch_missing:

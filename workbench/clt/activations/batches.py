@@ -41,8 +41,14 @@ def shuffled(n: int, *, seed: int, round_: int) -> Int[Tensor, " n"]:
 class CachedBatches:
     """Every harvested token once an epoch, in a new random order each; what does not fill a batch is left out."""
 
-    def __init__(self, store: ActivationStore, config: TrainConfig):
+    def __init__(self, store: ActivationStore, config: TrainConfig, *, part: tuple[int, int] = (0, 1)):
+        """Make the reader.
+
+        Args:
+            part: (i, n) reads the i-th of n equal slices of every batch.
+        """
         self.store, self.config = store, config
+        self._part, self._n_parts = part
         self.steps_per_epoch = config.tokens // config.batch_tokens
         self.n_steps = self.steps_per_epoch * config.epochs
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
@@ -53,7 +59,8 @@ class CachedBatches:
             self._epoch, self._order = epoch, shuffled(self.config.tokens, seed=self.config.seed, round_=epoch)
         size = self.config.batch_tokens
         # Sorted rows are read front to back: the shuffle is across batches, the order within one is irrelevant.
-        return self.store.read(self._order[position * size : (position + 1) * size].sort().values)
+        rows = self._order[position * size : (position + 1) * size].sort().values
+        return self.store.read(rows.chunk(self._n_parts)[self._part])
 
     def must_refill(self, step: int) -> bool:
         return False
@@ -120,3 +127,25 @@ class StreamedBatches:
             self._key, self._order = (phase, epoch), rows[order]
         size = self.config.batch_tokens
         return self.store.read(self._order[position * size : (position + 1) * size].sort().values)
+
+
+class GatheredBatches:
+    """Every process's batch, one after the other, on each of them: for those that see whole batches."""
+
+    def __init__(self, own: Batches, gather: Callable[[Tensor], Tensor]):
+        """Make the reader.
+
+        Args:
+            gather: returns the tensors of all processes, stacked in a new first dimension.
+        """
+        self.own, self._gather = own, gather
+        self.n_steps = own.n_steps
+
+    def batch(self, step: int) -> Float[Tensor, "site token d_model"]:
+        return self._gather(self.own.batch(step)).permute(1, 0, 2, 3).flatten(1, 2)
+
+    def must_refill(self, step: int) -> bool:
+        return self.own.must_refill(step)
+
+    def refill(self, step: int) -> bool:
+        return self.own.refill(step)

@@ -14,7 +14,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from workbench.clt.activations.store import ActivationStore
-from workbench.errors import ConfigError
+from workbench.errors import ConfigError, ModelError
+from workbench.files import is_finite
 from workbench.models.capture import READ_HOOK, WRITE_HOOK, capture_reads_and_writes
 from workbench.models.loaded import LoadedModel
 
@@ -63,10 +64,21 @@ class Harvester:
         return int(self.store.state.get("tokens", 0))
 
     def activations(self, tokens: Int[Tensor, "row position"]) -> Float[Tensor, "site token d_model"]:
-        """Return the activations at every site of all tokens but those at position 0."""
+        """Return the activations at every site of all tokens but those at position 0.
+
+        Raises:
+            ModelError: one of them is a NaN or an infinity.
+        """
         reads, writes = capture_reads_and_writes(
             self.model, tokens, read_hook=self.read_hook, write_hook=self.write_hook, dtype=torch.float32
         )
+        for hook, sites in ((self.read_hook, reads[:, :, 1:]), (self.write_hook, writes[:, :, 1:])):
+            if not is_finite(sites):
+                layer = next(layer for layer, site in enumerate(sites) if not is_finite(site))
+                raise ModelError(
+                    f"The activations of {self.model.name!r} at {hook.format(layer=layer)} hold a NaN or an infinity: "
+                    'harvest with dtype = "float32", or check the model.'
+                )
         return torch.cat([reads, writes])[:, :, 1:].flatten(1, 2).cpu()
 
     def keep(
@@ -74,7 +86,7 @@ class Harvester:
     ) -> Float[Tensor, "site token d_model"]:
         """Return the activations without the tokens of outlying norm."""
         norms = activations.norm(dim=-1)
-        # Written as "not below" so that a NaN is dropped too.
+        # Written as "not below" so that a norm that overflows is dropped too.
         outlying = ~(norms <= self.outlier_factor * medians[:, None]).all(0)
         return activations[:, ~outlying] if bool(outlying.any()) else activations
 
@@ -93,15 +105,17 @@ class Harvester:
         stop: Callable[[], bool] = lambda: False,
         label: str = "harvest",
         progress: bool = True,
+        observe: Callable[[int, int], object] = lambda done, wanted: None,
     ) -> bool:
         """Harvest until ``target`` tokens were ever stored; return False when ``stop`` asked for an end before.
 
         Beyond the store's capacity the oldest tokens are overwritten. ``batches`` must be the same
         sequence on every call: batches that the store has already seen are skipped, so a killed run
-        goes on where its last saved state stands.
+        goes on where its last saved state stands. ``observe`` hears after each batch how many tokens there are.
 
         Raises:
             ConfigError: the corpus ends before the store is full.
+            ModelError: the model's activations hold a NaN or an infinity.
         """
         state = {"tokens": 0, "batches": 0, "dropped": 0, "medians": None, **self.store.state}
         medians = None if state["medians"] is None else torch.tensor(state["medians"])
@@ -122,6 +136,7 @@ class Harvester:
                 state["tokens"] += kept.shape[1]
                 state["batches"] += 1
                 bar.update(kept.shape[1])
+                observe(state["tokens"], target)
                 bar.set_postfix(dropped=state["dropped"], refresh=False)
                 done, stopping = bool(state["tokens"] >= target), stop()
                 if done or stopping or time.monotonic() - saved > self.save_seconds:

@@ -138,6 +138,12 @@ class Ranks:
         """From a mean over own tokens of a sum over own features to that of the whole batch and layer, in place."""
         return self.sum_features(self.mean_tokens(tensor))
 
+    def total(self, tensor: Tensor) -> Tensor:
+        """Add up in place what each process counts in its part, of whichever kind."""
+        if self.world > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Make the gradients of each slice of a batch those of the batch."""
         if not self.by_data:
@@ -158,9 +164,13 @@ class Ranks:
         """Return the tensors of all processes, which have one shape, stacked in a new first dimension."""
         if self.world == 1:
             return tensor[None]
-        out = tensor.new_empty((self.world, *tensor.shape))
+        out = tensor.new_empty((self.world * tensor.shape[0], *tensor.shape[1:]))
         dist.all_gather_into_tensor(out, tensor.contiguous())
-        return out
+        return out.view(self.world, *tensor.shape)
+
+    def tokens(self, tensor: Float[Tensor, " token"]) -> Float[Tensor, " all_tokens"]:
+        """Return one number a token of the whole batch."""
+        return self.gather(tensor).flatten() if self.by_data else tensor
 
     def largest(self, values: Tensor, n: int) -> Tensor:
         """Return the ``n`` largest of the values of all processes, descending; all of them when there are fewer."""

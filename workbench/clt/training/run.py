@@ -15,16 +15,24 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from workbench.clt.activations.batches import Batches, CachedBatches, StreamedBatches, shuffled
+from workbench.clt.activations.batches import Batches, CachedBatches, GatheredBatches, StreamedBatches, shuffled
 from workbench.clt.activations.harvest import Harvester
 from workbench.clt.activations.store import ActivationStore
 from workbench.clt.config import CLTConfig
 from workbench.clt.formats import load_clt, save_clt
 from workbench.clt.store import RECORD
 from workbench.clt.training.calibrate import Reconstruction, measure, thresholds
-from workbench.clt.training.checkpoint import NAME as CHECKPOINT
-from workbench.clt.training.checkpoint import TrainState, load_checkpoint, make_optimiser
+from workbench.clt.training.checkpoint import (
+    FREE_FIELDS,
+    TrainState,
+    has_checkpoint,
+    load_checkpoint,
+    make_optimiser,
+    require_same_recipe,
+)
 from workbench.clt.training.config import TrainConfig
+from workbench.clt.training.control import Watch
+from workbench.clt.training.distributed import ALONE, Ranks
 from workbench.clt.training.initialise import initialise, neuron_bases
 from workbench.clt.training.parameters import Normalisation, Parameters
 from workbench.clt.training.trainer import StopFlag, Trainer
@@ -40,16 +48,25 @@ TokenBatches = Callable[[Split], Iterable[Int[Tensor, "row position"]]]
 
 RECIPE, REPORT, EXPORT = "recipe.json", "report.json", "clt"
 _SAMPLE_TOKENS = 8_192
+# What the harvest depends on: until training begins, the rest of a recipe may still be changed.
+_HARVEST_FIELDS = frozenset(
+    "model read_hook write_hook corpus tokens held_out_tokens row_length harvest_rows dtype cache stream "
+    "buffer_tokens outlier_factor seed".split()
+)
 
 
 @dataclass
 class TrainingRun:
-    """One run in one folder.
+    """One run in one folder, by one process or by several that share the folder.
+
+    A cache is filled by the first process alone and read by all, so that it is the same however many train on it.
+    In a stream every process harvests its own share of the corpus into a buffer of its own.
 
     Attributes:
         out: holds the recipe, the activation cache, checkpoints, metrics and, at the end, ``clt/`` and ``report.json``.
         token_batches: from a split's name to its token rows, the same sequence on every call.
         say: receives one line a stage, before it starts.
+        watch: is told what the run does; by the first process alone.
     """
 
     config: TrainConfig
@@ -59,6 +76,8 @@ class TrainingRun:
     stop: StopFlag = field(default_factory=StopFlag)
     progress: bool = True
     say: Callable[[str], None] = lambda line: None
+    ranks: Ranks = ALONE
+    watch: Watch = field(default_factory=Watch)
 
     @classmethod
     def from_recipe(cls, config: TrainConfig, model: LoadedModel, out: Path, **options: Any) -> TrainingRun:
@@ -91,13 +110,21 @@ class TrainingRun:
         """Make or reopen the folder, and check memory and disk.
 
         Raises:
-            ConfigError: the folder holds a run and ``resume`` is not set, or a run of another recipe.
+            ConfigError: the folder holds a run and ``resume`` is not set, or a run of another recipe, or the work
+                does not divide among the processes.
             ResourceError: memory or disk will not suffice.
         """
-        recipe = self.config.model_dump(mode="json")
+        self.ranks.require_even(n_features=self.config.n_features, batch_tokens=self.config.batch_tokens)
+        if self.ranks.is_first:
+            self._prepare_folder(resume=resume)
+        self.ranks.barrier()
+
+    def _prepare_folder(self, *, resume: bool) -> None:
         if (self.out / RECIPE).exists():
             if not resume:
                 raise ConfigError(f"{self.out} already holds a training run: add --resume or choose another --out.")
+            free = frozenset() if has_checkpoint(self.out) else frozenset(TrainConfig.model_fields) - _HARVEST_FIELDS
+            require_same_recipe(self.out, recipe_of(self.out), self.config, free=FREE_FIELDS | free)
         elif resume and self.out.exists() and any(self.out.iterdir()):
             raise ConfigError(f"{self.out} holds no training run to resume: choose another --out.")
         cache = sum(
@@ -107,35 +134,63 @@ class TrainingRun:
             for tokens, folder in self._stores()
             if not ActivationStore.exists(folder)
         )
+        # Every process holds the whole transcoder, or all together hold it once.
+        copies = self.ranks.world if self.ranks.by_data else 1
         weights = 4 * self.clt_config.n_parameters
         batch = 4 * self.config.batch_tokens * 2 * self.model.n_layers * self.model.d_model
         require_memory(
-            6 * weights + 4 * batch,
+            6 * weights * copies + 4 * batch,
             f"Training {self.clt_config.n_parameters / 1e6:.1f} M parameters",
             "lower n_features, window or batch_tokens",
         )
         require_disk(self.out, cache + 6 * weights, "This training run")
+        shared = f", {self.config.parallel} shared out to {self.ranks.world} processes" if self.ranks.world > 1 else ""
         self.say(
             f"{self.config.model}: {self.clt_config.n_parameters / 1e6:.1f} M parameters, "
             f"{self.config.tokens:,} tokens × {self.config.epochs} epochs, "
-            f"{cache / 1e9:.2f} GB of activations in {self.out}"
+            f"{cache / 1e9:.2f} GB of activations in {self.out}{shared}"
         )
-        write_json(self.out / RECIPE, recipe)
+        write_json(self.out / RECIPE, self.config.model_dump(mode="json"))
+
+    @property
+    def _own(self) -> TrainConfig:
+        """The recipe of this process's part of a stream."""
+        world, config = self.ranks.world, self.config
+        if world == 1 or not config.stream:
+            return config
+        parts = {name: getattr(config, name) // world for name in ("tokens", "buffer_tokens", "batch_tokens")}
+        return config.model_copy(update=parts)
+
+    @property
+    def _train_folder(self) -> Path:
+        """Where the activations are that this process reads."""
+        folder, ranks = self.out / "activations", self.ranks
+        if self.config.stream and ranks.world > 1:
+            return folder / f"rank-{ranks.rank}-of-{ranks.world}"
+        return folder
 
     def _stores(self) -> tuple[tuple[int, Path], tuple[int, Path]]:
-        config = self.config
+        config = self._own
         return (
             (config.held_out_tokens, self.out / "held_out"),
-            (min(config.tokens, config.buffer_tokens) if config.stream else config.tokens, self.out / "activations"),
+            (min(config.tokens, config.buffer_tokens) if config.stream else config.tokens, self._train_folder),
         )
 
     def harvest(self) -> bool:
-        """Fill the caches, or the first buffer of a stream; return False when a signal ended it before."""
-        splits: tuple[Split, Split] = ("held_out", "train")
-        return all(
-            self._fill(split, self._open_store(folder, tokens), tokens)
-            for split, (tokens, folder) in zip(splits, self._stores(), strict=True)
-        )
+        """Fill the caches, or the first buffer of a stream; return False when a signal ended it before.
+
+        Raises:
+            ConfigError: the corpus is too small, or the cache in the folder is of another model or recipe.
+            ModelError: the model's activations hold a NaN or an infinity.
+        """
+        (n_held_out, held_out), (n_train, train) = self._stores()
+        with self.stop.catching():
+            done = True
+            if self.ranks.is_first:
+                done = self._fill("held_out", self._open_store(held_out, n_held_out), n_held_out)
+            if done and (self.ranks.is_first or self.config.stream):
+                done = self._fill("train", self._open_store(train, n_train), n_train)
+            return self.ranks.all(done)
 
     def _fill(self, split: Split, store: ActivationStore, target: int) -> bool:
         harvester = Harvester(
@@ -144,40 +199,65 @@ class TrainingRun:
             read_hook=self.config.read_hook,
             write_hook=self.config.write_hook,
             outlier_factor=self.config.outlier_factor,
+            save_seconds=self.config.checkpoint_seconds,
         )
+        rows = self.token_batches(split)
+        if split == "train" and self.config.stream:
+            rows = islice(rows, self.ranks.rank, None, self.ranks.world)
         label = f"harvest {split.replace('_', '-')}"
+        progress = self.progress and self.ranks.is_first
         return harvester.fill(
-            self.token_batches(split), target=target, stop=self.stop, label=label, progress=self.progress
+            rows, target=target, stop=self.stop, label=label, progress=progress, observe=self.watch.harvested
         )
 
     def _open_store(self, folder: Path, tokens: int) -> ActivationStore:
         n_layers, d_model = self.model.n_layers, self.model.d_model
+        origin = {"fingerprint": self.model.fingerprint, "hooks": [self.config.read_hook, self.config.write_hook]}
         if not ActivationStore.exists(folder):
-            return ActivationStore.create(
+            if self.config.stream and has_checkpoint(self.out):
+                raise ConfigError(
+                    f"The buffers in {self.out} were filled by another number of processes: a stream goes on with "
+                    "as many as it was started with."
+                )
+            store = ActivationStore.create(
                 folder, capacity=tokens, n_layers=n_layers, d_model=d_model, storage=self.config.cache
             )
+            store.save_state({"origin": origin})
+            return store
         store = ActivationStore.open(folder)
-        if store.capacity < tokens or (store.n_layers, store.d_model) != (n_layers, d_model):
+        found = store.state.get("origin", origin)
+        if store.capacity < tokens or (store.n_layers, store.d_model, found) != (n_layers, d_model, origin):
             raise ConfigError(f"The activation cache in {folder} is of another recipe or model: choose another --out.")
         return store
 
     @torch.no_grad()
     def start(self) -> TrainState:
-        """Return the state of the last checkpoint, or a fresh one."""
-        if (self.out / CHECKPOINT).exists():
-            return load_checkpoint(self.out, self.config)
-        store = ActivationStore.open(self.out / "activations")
-        # Sorted, because the file may be larger than memory.
-        rows = shuffled(min(self.config.tokens, store.capacity), seed=self.config.seed, round_=0)
-        sample = store.read(rows[:_SAMPLE_TOKENS].sort().values)
-        normalisation = Normalisation.of(sample)
-        parameters = self._initial_parameters(normalisation, normalisation.apply_(sample))
+        """Return the state of the last checkpoint, or a fresh one; of several processes, each its own part."""
+        ranks = self.ranks
+        if has_checkpoint(self.out):
+            return load_checkpoint(self.out, self.config, ranks)
+        n_sites = 2 * self.model.n_layers
+        normalisation = Normalisation(mean=torch.empty(n_sites, self.model.d_model), scale=torch.empty(n_sites))
+        parameters = None
+        if ranks.is_first:
+            store = ActivationStore.open(self._train_folder)
+            rows = shuffled(min(self._own.tokens, store.capacity), seed=self.config.seed, round_=0)
+            # Sorted, because the file may be larger than memory.
+            sample = store.read(rows[:_SAMPLE_TOKENS].sort().values)
+            normalisation = Normalisation.of(sample)
+            parameters = self._initial_parameters(normalisation, normalisation.apply_(sample))
+        normalisation = Normalisation(
+            mean=ranks.broadcast(normalisation.mean.to(ranks.device)),
+            scale=ranks.broadcast(normalisation.scale.to(ranks.device)),
+        )
+        parameters = ranks.scattered(parameters, self.clt_config)
+        n_layers, n_features = parameters.config.n_layers, parameters.config.n_features
         return TrainState(
             parameters=parameters,
             normalisation=normalisation,
             optimiser=make_optimiser(parameters, self.config.lr),
-            last_fired=torch.zeros(self.model.n_layers, self.config.n_features, dtype=torch.int64),
-            threshold=torch.zeros(self.model.n_layers),
+            last_fired=torch.zeros(n_layers, n_features, dtype=torch.int64, device=ranks.device),
+            threshold=torch.zeros(n_layers, device=ranks.device),
         )
 
     def _initial_parameters(self, normalisation: Normalisation, sample: Tensor) -> Parameters:
@@ -195,30 +275,41 @@ class TrainingRun:
                 )
             return Parameters.unfold(clt, self.clt_config, normalisation)
         k = min(config.n_features, round(config.k_start * config.k))
+        # Decoders to later layers start from zero: nobody needs to hold them whole.
+        shape = self.clt_config.model_copy(update={"window": 1})
         if config.init == "random":
-            return initialise(self.clt_config, seed=config.seed, k=k, activations=sample)
+            return initialise(shape, seed=config.seed, k=k, activations=sample)
         n_rows = max(1, config.init_tokens // config.row_length)
         n_batches = max(1, n_rows // config.harvest_rows)
-        bases = neuron_bases(self.model, self.clt_config, islice(self.token_batches("train"), n_batches))
-        return initialise(self.clt_config, seed=config.seed, k=k, bases=bases, activations=sample)
+        bases = neuron_bases(self.model, shape, islice(self.token_batches("train"), n_batches))
+        return initialise(shape, seed=config.seed, k=k, bases=bases, activations=sample)
 
     def train(self) -> bool:
-        """Train to the end; return False when a signal ended it before."""
-        store = ActivationStore.open(self.out / "activations")
+        """Train to the end; return False when a signal ended it before.
+
+        SIGINT (Ctrl-C, a notebook's interrupt) and SIGTERM end it after the step, and what is done is saved.
+        """
         trainer = Trainer(
             config=self.config,
             state=self.start(),
-            batches=self._batches(store),
+            batches=self._batches(ActivationStore.open(self._train_folder)),
             out=self.out,
             stop=self.stop,
             progress=self.progress,
+            ranks=self.ranks,
+            observe=self.watch.stepped,
         )
-        return trainer.run()
+        with self.stop.catching():
+            return trainer.run()
 
     def _batches(self, store: ActivationStore) -> Batches:
+        ranks = self.ranks
         if not self.config.stream:
-            return CachedBatches(store, self.config)
-        return StreamedBatches(store, self.config, lambda target: self._fill("train", store, target))
+            return CachedBatches(store, self.config, part=(ranks.rank, ranks.world) if ranks.by_data else (0, 1))
+        own = StreamedBatches(store, self._own, lambda target: self._fill("train", store, target))
+        if not ranks.by_features:
+            return own
+        return GatheredBatches(own, lambda batch: ranks.gather(batch.to(ranks.device)))
 
     @torch.no_grad()
     def export(self) -> dict[str, Any]:
@@ -235,7 +326,7 @@ class TrainingRun:
 
     def _report(self, state: TrainState, clt: CLT, held_out: ActivationStore) -> dict[str, Any]:
         score: Reconstruction = measure(clt, held_out)
-        train = ActivationStore.open(self.out / "activations")
+        folders = [path.parent for path in (self.out / "activations").rglob("activations.json")]
         return {
             "model": self.config.model,
             "fingerprint": self.model.fingerprint,
@@ -243,7 +334,7 @@ class TrainingRun:
             "parameters": clt.config.n_parameters,
             "unique_tokens": self.config.tokens,
             "token_passes": state.step * self.config.batch_tokens,
-            "dropped_tokens": train.state["dropped"],
+            "dropped_tokens": sum(ActivationStore.open(folder).state["dropped"] for folder in folders),
             "steps": state.step,
             "training_seconds": round(state.seconds, 1),
             "fvu": float(score.fvu.mean()),
@@ -253,7 +344,11 @@ class TrainingRun:
             "dead_fraction": float(score.dead.mean()),
             "held_out_tokens": held_out.capacity,
             "bytes": sum(path.stat().st_size for path in (self.out / EXPORT).iterdir()),
-            "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
+            "machine": {
+                "processor": platform.machine(),
+                "threads": torch.get_num_threads(),
+                "processes": self.ranks.world,
+            },
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
 

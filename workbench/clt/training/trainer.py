@@ -1,12 +1,13 @@
-"""Training a cross-layer transcoder on stored activations, on one machine, so that it can be stopped at any time."""
+"""Training a cross-layer transcoder on stored activations, by one process or several, stopped at any time."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,10 @@ from workbench.clt.activations.batches import Batches
 from workbench.clt.training.calibrate import batch_thresholds
 from workbench.clt.training.checkpoint import TrainState, save_checkpoint
 from workbench.clt.training.config import TrainConfig
+from workbench.clt.training.distributed import ALONE, Ranks
 from workbench.clt.training.step import StepResult, backward, forward
-from workbench.files import atomic_file
+from workbench.errors import CLTError
+from workbench.files import atomic_file, is_finite
 
 METRICS = "metrics.jsonl"
 _THRESHOLD_GAIN = 0.15
@@ -30,9 +33,14 @@ _THRESHOLD_GAIN = 0.15
 
 @dataclass
 class StopFlag:
-    """Set by SIGINT or SIGTERM; work ends at the next safe point."""
+    """Set by SIGINT or SIGTERM; work ends at the next safe point.
+
+    Attributes:
+        idle: seconds that the work spent waiting when it asked; they count neither as training nor for the speed.
+    """
 
     signal_number: int | None = None
+    idle: float = 0.0
 
     def __call__(self) -> bool:
         return self.signal_number is not None
@@ -40,18 +48,27 @@ class StopFlag:
     @classmethod
     @contextmanager
     def installed(cls) -> Iterator[StopFlag]:
-        """Catch both signals inside the block; off the main thread, where Python forbids that, catch nothing."""
+        """Yield a flag that both signals set inside the block."""
         flag = cls()
-        if threading.current_thread() is not threading.main_thread():
+        with flag.catching():
             yield flag
+
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        """Let both signals set this flag inside the block; off the main thread, where Python forbids that, do nothing.
+
+        A notebook's interrupt is a SIGINT to the main thread of its kernel, so that it stops after the step too.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
             return
 
         def on_signal(number: int, frame: FrameType | None) -> None:
-            flag.signal_number = number
+            self.signal_number = number
 
         before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            yield flag
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -76,6 +93,7 @@ class Trainer:
 
     Attributes:
         stop: asked after every step whether to save and leave.
+        observe: called with the metrics of every step, whether they are logged or not.
         dead: share of features that are dead, as of the last step.
     """
 
@@ -85,59 +103,94 @@ class Trainer:
     out: Path
     stop: StopFlag = field(default_factory=StopFlag)
     progress: bool = True
+    ranks: Ranks = ALONE
+    observe: Callable[[Mapping[str, Any]], object] | None = None
     dead: float = 0.0
 
     def run(self) -> bool:
         """Train to the end; return False when a signal ended it before. The last step is always saved.
 
         Raises:
+            CLTError: the loss or the weights became NaN or infinite; the checkpoint before stays.
             ResourceError: the disk is full; the checkpoint before stays.
         """
-        n_steps, config = self.batches.n_steps, self.config
-        self._trim_metrics()
-        saved = started = time.monotonic()
+        n_steps, config, ranks = self.batches.n_steps, self.config, self.ranks
+        if ranks.is_first:
+            self._trim_metrics()
+        saved = started = self._now()
         before, tokens = self.state.seconds, 0
-        bar = tqdm(total=n_steps, initial=self.state.step, desc="train", unit="step", disable=not self.progress)
-        with bar, (self.out / METRICS).open("a", encoding="utf-8") as log:
-            while self.state.step < n_steps and not self.stop():
-                if self.batches.must_refill(self.state.step):
-                    save_checkpoint(self.out, self.state, config)
-                    if not self.batches.refill(self.state.step):
+        quiet = not (self.progress and ranks.is_first)
+        bar = tqdm(total=n_steps, initial=self.state.step, desc="train", unit="step", disable=quiet)
+        with bar, (self.out / METRICS if ranks.is_first else Path(os.devnull)).open("a", encoding="utf-8") as log:
+            # A signal may reach one process a step before another: what is done next is agreed on.
+            while self.state.step < n_steps and not ranks.any(self.stop()):
+                if ranks.any(self.batches.must_refill(self.state.step)):
+                    self.save()
+                    if not ranks.all(self.batches.refill(self.state.step)):
                         break
                 result = self.step()
                 tokens += config.batch_tokens
-                now = time.monotonic()
+                now = self._now()
                 self.state.seconds = before + now - started
                 bar.update()
+                line = self._metrics(result, tokens / (now - started))
+                if self.observe is not None and ranks.is_first:
+                    self.observe(line)
                 if self.state.step % config.log_every == 0 or self.state.step == n_steps:
-                    line = self._metrics(result, tokens / (now - started))
                     log.write(json.dumps(line) + "\n")
                     log.flush()
                     bar.set_postfix({name: f"{line[name]:.3g}" for name in ("fvu", "l0", "dead", "tokens_per_s")})
-                if now - saved > config.checkpoint_seconds:
-                    save_checkpoint(self.out, self.state, config)
+                if ranks.any(now - saved > config.checkpoint_seconds):
+                    self.save()
                     saved = now
-        save_checkpoint(self.out, self.state, config)
+        self.save()
         return self.state.step >= n_steps
+
+    def _now(self) -> float:
+        return time.monotonic() - self.stop.idle
+
+    def save(self) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            CLTError: the weights are no numbers any more; the checkpoint before stays.
+            ResourceError: the disk is full; the checkpoint before stays.
+        """
+        broken = [name for name, tensor in self.state.parameters.named() if not is_finite(tensor)]
+        if self.ranks.any(bool(broken)):
+            raise self._diverged(f"weights {broken[0]}" if broken else "weights of another process")
+        save_checkpoint(self.out, self.state, self.config, self.ranks)
+
+    def _diverged(self, what: str) -> CLTError:
+        return CLTError(
+            f"Training diverged at step {self.state.step}: the {what} became NaN or infinite; lower lr. "
+            f"The last checkpoint in {self.out} is from before."
+        )
 
     @torch.no_grad()
     def step(self) -> StepResult:
         """Do one optimiser step."""
         config, state, n_steps = self.config, self.state, self.batches.n_steps
         parameters, n_layers = state.parameters, state.parameters.config.n_layers
-        activations = state.normalisation.apply_(self.batches.batch(state.step))
+        batch = self.batches.batch(state.step).to(self.ranks.device)
+        activations = state.normalisation.apply_(batch)
         reads, writes = activations[:n_layers], activations[n_layers:]
         thresholded = state.step >= config.threshold_from * n_steps
         if thresholded and not bool(state.threshold.any()):
-            state.threshold.copy_(batch_thresholds(parameters, reads, k=config.k))
+            state.threshold.copy_(batch_thresholds(parameters, reads, k=config.k, ranks=self.ranks))
         result = forward(
             parameters,
             reads,
             writes,
             k=active_features(config, state.step, n_steps),
             threshold=state.threshold if thresholded else None,
+            ranks=self.ranks,
         )
+        if not is_finite(result.fvu):
+            layers = torch.nonzero(~result.fvu.isfinite()).flatten().tolist()
+            raise self._diverged(f"loss of layer {', '.join(map(str, layers))}")
         backward(parameters, reads, result)
+        self.ranks.average_gradients(parameters.tensors())
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(config, state.step, n_steps)
         state.optimiser.step()
@@ -147,8 +200,9 @@ class Trainer:
             state.threshold *= (result.l0 / config.k).clamp(0.5, 2) ** _THRESHOLD_GAIN
         for layer, active in enumerate(result.active):
             state.last_fired[layer].index_fill_(0, active.feature[active.values > 0].long(), state.step)
+        self.ranks.newest(state.last_fired)
         quiet = (state.step - state.last_fired) * config.batch_tokens > config.dead_after
-        self.dead = float(quiet.float().mean())
+        self.dead = int(self.ranks.sum_features(quiet.sum())) / (n_layers * config.n_features)
         every = config.resample_every
         if every and state.step % every == 0 and state.step < config.resample_until * n_steps and self.dead:
             self._resample(quiet, reads, result)
@@ -162,16 +216,23 @@ class Trainer:
         is missing there; moments start from zero. Under top-k a newcomer must win its place, so on its
         own token it is made as active as the layer's active features are on average.
         """
-        state, parameters = self.state, self.state.parameters
+        state, parameters, ranks = self.state, self.state.parameters, self.ranks
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + state.step)
-        for layer in torch.nonzero(dead.any(1)).flatten().tolist():
+        counts = dead.sum(1)
+        counts = ranks.gather(counts) if ranks.by_features else counts[None]
+        for layer in torch.nonzero(counts.sum(0)).flatten().tolist():
             rows = torch.nonzero(dead[layer]).flatten()
-            weight = result.errors[layer].pow(2).sum(1)
-            drawn = torch.multinomial(weight, min(len(rows), len(weight)), generator=generator)
+            weight = ranks.tokens(result.errors[layer].pow(2).sum(1)).cpu()
+            # Drawn alike by all; each process takes the tokens of its own features.
+            drawn = torch.multinomial(weight, min(int(counts[:, layer].sum()), len(weight)), generator=generator)
+            first = int(counts[: ranks.rank, layer].sum()) if ranks.by_features else 0
+            drawn = drawn[first : first + len(rows)].to(dead.device)
             rows = rows[: len(drawn)]
-            x, missing = reads[layer][drawn], -result.errors[layer][drawn]
+            x = ranks.drawn_tokens(reads[layer], drawn, len(weight))
+            missing = -ranks.drawn_tokens(result.errors[layer], drawn, len(weight))
             values = result.active[layer].values
-            typical = float(values.sum() / (values > 0).sum().clamp_min(1)) or 1.0
+            active, n_active = ranks.total(torch.stack([values.sum(), (values > 0).sum()])).tolist()
+            typical = active / max(n_active, 1.0) or 1.0
             parameters.W_enc[layer][rows] = typical * x / x.pow(2).sum(1, keepdim=True).clamp_min(1e-6)
             parameters.b_enc[layer][rows] = 0.0
             parameters.W_dec[layer][0][rows] = 0.5 * missing / typical
@@ -188,6 +249,7 @@ class Trainer:
     def _metrics(self, result: StepResult, tokens_per_second: float) -> dict[str, Any]:
         return {
             "step": self.state.step,
+            "n_steps": self.batches.n_steps,
             "tokens": self.state.step * self.config.batch_tokens,
             "fvu": result.loss,
             "fvu_by_layer": [round(value, 5) for value in result.fvu.tolist()],

@@ -129,10 +129,11 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_run_is_not_resumed_with_another_recipe(tmp_path: Path) -> None:
     train_to_the_end(tiny_training_run(tmp_path))
-    other = tiny_training_run(tmp_path, lr=1e-4, seed=3)
-    other.prepare(resume=True)
+    other = tiny_training_run(tmp_path, lr=1e-4, seed=3, epochs=9)
 
-    with pytest.raises(ConfigError, match=r"another recipe \(lr, seed changed\)"):
+    with pytest.raises(ConfigError, match=r"another recipe \(lr 0\.003 → 0\.0001, seed 0 → 3\): restore"):
+        other.prepare(resume=True)
+    with pytest.raises(ConfigError, match=r"another recipe \(lr 0\.003 → 0\.0001, seed 0 → 3\): restore"):
         other.train()
 
 
