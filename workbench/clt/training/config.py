@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -114,9 +115,21 @@ def load_train_config(path: Path | str) -> TrainConfig:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"Cannot read the recipe {path}: {error}; give a TOML file.") from error
+    return recipe_from(values, f"The recipe {path}")
+
+
+def recipe_from(values: Mapping[str, Any], what: str) -> TrainConfig:
+    """Return the recipe with these values.
+
+    Args:
+        what: names the recipe in the message of an error, for instance "The recipe".
+
+    Raises:
+        ConfigError: a value is unknown, missing or unsuitable; the message names each.
+    """
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"The recipe {path} is not usable: {field + ': ' if field else ''}{first['msg']}.") from error
+        wrong = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+        said = "; ".join(f"{field}: {message}" if field else message for field, message in wrong)
+        raise ConfigError(f"{what} is not usable: {said}.") from error
