@@ -32,13 +32,13 @@ class Watch:
 class Control(StopFlag):
     """A stop flag that can hold a run too: whoever asks it between two steps waits while it is paused.
 
-    Args:
+    Attributes:
         held: called with True when the run begins to wait, with False when it goes on; on the run's own thread.
     """
 
-    def __init__(self, held: Callable[[bool], object] = lambda held: None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._held = held
+        self.held: Callable[[bool], object] = lambda held: None
         self._stop = False
         self._go = threading.Event()
         self._go.set()
@@ -64,11 +64,11 @@ class Control(StopFlag):
 
     def __call__(self) -> bool:
         if self.paused:
-            self._held(True)
+            self.held(True)
             began = time.monotonic()
             # In short turns, because a signal must end a paused run too.
             while not self._go.wait(_LOOK_SECONDS) and not super().__call__():
                 pass
             self.idle += time.monotonic() - began
-            self._held(False)
+            self.held(False)
         return self._stop or super().__call__()
