@@ -6,6 +6,8 @@ EXTRAS ?= dev
 MODEL ?= smollm2-135m-instruct
 PROMPT ?= When Mary and John went to the store, John gave a drink to
 JOBS ?= 2
+RECIPE ?= data/clt/recipes/smollm2-135m-instruct.toml
+SECONDS_EACH ?= 1800
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -16,7 +18,7 @@ PYTEST := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights browser demo lab test test-fast soak bench widgets notebooks format lint constraints clean
+.PHONY: help setup weights browser demo lab test test-fast soak bench architectures widgets notebooks format lint constraints clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +59,10 @@ soak: setup weights ## the tests that take longer than make test allows
 bench: setup weights ## the tests that measure time and memory
 	@$(PYTEST) -m benchmark || { status=$$?; \
 	  [ $$status -ne 5 ] || echo "No test is marked benchmark in this version: there is nothing to measure." >&2; exit $$status; }
+
+# Hours: ten CLTs are trained and evaluated. The same command goes on after an interruption.
+architectures: setup weights ## compare PLT, windows, full CLT and skips at equal training time; writes docs/architectures.md
+	$(BIN)/python -m workbench.benchmarks.architectures $(RECIPE) --seconds $(SECONDS_EACH) --threads $(JOBS)
 
 # npm writes its own stamp. Without npm nothing is written, and the tests of the TypeScript say what is missing.
 $(NODE_STAMP): widgets/package-lock.json
