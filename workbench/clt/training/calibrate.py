@@ -1,4 +1,4 @@
-"""From top-k training to JumpReLU inference: thresholds that give the wanted L0 on held-out text."""
+"""From training to inference: thresholds of a JumpReLU that give the wanted L0 on held-out text."""
 
 from __future__ import annotations
 
@@ -26,23 +26,26 @@ def chunks(store: ActivationStore) -> Iterator[Float[Tensor, "site token d_model
 def thresholds(
     parameters: Parameters, normalisation: Normalisation, store: ActivationStore, *, k: int
 ) -> Float[Tensor, "layer feature"]:
-    """Return one threshold a layer, repeated over its features, that k features a token exceed on average.
+    """Return the thresholds that k features a token and layer exceed on average.
 
-    This is the inference threshold of BatchTopK (Bussmann et al., 2024): tokens may use more or
+    One a layer, repeated over its features; where thresholds were learned, those of a layer times one factor, so that
+    they keep their ratios. This is the inference threshold of BatchTopK (Bussmann et al., 2024): tokens may use more or
     fewer than k features as long as the mean is k. Thresholds are never negative.
     """
     config = parameters.config
     n_kept = k * store.capacity
+    bias = torch.stack(parameters.b_enc)
+    learned = torch.stack(parameters.log_threshold).exp() if parameters.log_threshold else torch.ones_like(bias)
     largest: list[Tensor] = [torch.empty(0)] * config.n_layers
     for activations in chunks(store):
         reads = normalisation.apply_(activations)[: config.n_layers]
         for layer in range(config.n_layers):
-            pre = torch.addmm(parameters.b_enc[layer], reads[layer], parameters.W_enc[layer].T).flatten()
-            merged = torch.cat([largest[layer], pre])
+            pre = torch.addmm(parameters.b_enc[layer], reads[layer], parameters.W_enc[layer].T)
+            merged = torch.cat([largest[layer], (pre / learned[layer]).flatten()])
             largest[layer] = merged.topk(min(n_kept + 1, merged.numel())).values
     # Strictly greater than the (n + 1)-th largest value are exactly n values, ties apart.
-    threshold = torch.stack([values[min(n_kept, len(values) - 1)] for values in largest]).clamp_min(0)
-    return threshold[:, None].expand(-1, config.n_features).contiguous()
+    factor = torch.stack([values[min(n_kept, len(values) - 1)] for values in largest]).clamp_min(0)
+    return factor[:, None] * learned
 
 
 def batch_thresholds(

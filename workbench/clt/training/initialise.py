@@ -12,7 +12,7 @@ from torch import Tensor
 
 from workbench.clt.config import CLTConfig
 from workbench.clt.training.kernels import add_decoded, top_k
-from workbench.clt.training.parameters import Parameters
+from workbench.clt.training.parameters import Form, Parameters
 from workbench.models.capture import capture
 from workbench.models.loaded import LoadedModel
 
@@ -82,18 +82,22 @@ def initialise(
     k: int,
     bases: list[NeuronBasis] | None = None,
     activations: Float[Tensor, "site token d_model"] | None = None,
+    form: Form = Form(),
 ) -> Parameters:
     """Return the parameters that training starts from.
 
     With ``bases``, up to half of a layer's features are neurons: encoder rows = normalised read rows
     of the most important ones, same-layer decoder = write row × its least-squares coefficient over
     ``activations`` (normalised). The other features are random unit rows. Decoders to later layers are zero.
+    Learned thresholds are 1 until the trainer fits them to its first batch.
     With ``activations``, each layer's decoder is then scaled and its bias set for the least error of the
     ``k`` active features together: neurons overlap, and their sum can overshoot by an order of magnitude.
     """
     generator = torch.Generator().manual_seed(seed)
-    parameters = Parameters.zeros(config)
+    parameters = Parameters.zeros(config, form)
     for layer in range(config.n_layers):
+        for scale in parameters.decoder_scale[layer][:1] if form.tied else ():
+            scale.fill_(1.0)
         for rows, norm in ((parameters.W_enc[layer], 1.0), (parameters.W_dec[layer][0], _RANDOM_DECODER_NORM)):
             drawn = torch.randn(rows.shape, generator=generator)
             rows.copy_(norm * drawn / drawn.norm(dim=1, keepdim=True))

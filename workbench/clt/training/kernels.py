@@ -81,7 +81,8 @@ def _row_top_k(pre: Float[Tensor, "token feature"], k: int) -> tuple[Float[Tenso
     n_tokens, n_features = pre.shape
     n_groups = n_features // _GROUP
     if pre.is_cuda or n_features % _GROUP or n_groups < 2 * k:
-        return tuple(pre.topk(k, dim=1, sorted=False))
+        found = pre.topk(k, dim=1, sorted=False)
+        return found.values, found.indices
     # Group g is the columns g, g + n_groups, g + 2 n_groups, …: maxima over them are taken many columns at a time.
     best = pre.view(n_tokens, _GROUP, n_groups).amax(1).topk(k, dim=1, sorted=False).indices
     members = torch.arange(0, n_features, n_groups)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from workbench.clt.config import CLTConfig
 from workbench.clt.transcoder import CLT
+
+# A threshold of zero has no logarithm; this one lets as much pass.
+_LEAST_THRESHOLD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,18 @@ class Normalisation:
         return activations.sub_(self.mean[:, None]).div_(self.scale[:, None, None])
 
 
+class Form(NamedTuple):
+    """What is trained of a transcoder beside its shape; the export is of one form, whatever this is.
+
+    Attributes:
+        tied: one decoder row a feature for all the layers that it writes to, and a scalar for each of them.
+        thresholds: every feature has a JumpReLU threshold that is learned.
+    """
+
+    tied: bool = False
+    thresholds: bool = False
+
+
 @dataclass(frozen=True)
 class Parameters:
     """Weights in normalised units.
@@ -43,8 +59,11 @@ class Parameters:
     Attributes:
         W_enc: by layer.
         W_dec: ``W_dec[layer][j]`` is what the features of ``layer`` write to layer + j; separate
-            tensors, so that each gradient is used as the kernels return it.
+            tensors, so that each gradient is used as the kernels return it. Tied: ``W_dec[layer]`` has one.
         W_skip: by layer, applied as ``x @ W_skip.T``; empty without a skip.
+        decoder_scale: tied: ``decoder_scale[layer][j]`` times the one decoder row is what is written to layer + j;
+            empty otherwise.
+        log_threshold: by layer, natural logarithms of learned thresholds; empty where none are learned.
     """
 
     config: CLTConfig
@@ -53,9 +72,11 @@ class Parameters:
     W_dec: list[list[Float[Tensor, "feature d_model"]]]
     b_dec: list[Float[Tensor, " d_model"]]
     W_skip: list[Float[Tensor, "d_model d_model"]]
+    decoder_scale: list[list[Float[Tensor, " feature"]]]
+    log_threshold: list[Float[Tensor, " feature"]]
 
     @classmethod
-    def zeros(cls, config: CLTConfig, *, dtype: torch.dtype = torch.float32) -> Parameters:
+    def zeros(cls, config: CLTConfig, form: Form = Form(), *, dtype: torch.dtype = torch.float32) -> Parameters:
         """Return parameters that are all zero."""
 
         def zeros(*shape: int) -> Tensor:
@@ -66,10 +87,37 @@ class Parameters:
             config=config,
             W_enc=[zeros(features, d_model) for _ in layers],
             b_enc=[zeros(features) for _ in layers],
-            W_dec=[[zeros(features, d_model) for _ in config.targets(layer)] for layer in layers],
+            W_dec=[
+                [zeros(features, d_model) for _ in (range(1) if form.tied else config.targets(layer))]
+                for layer in layers
+            ],
             b_dec=[zeros(d_model) for _ in layers],
             W_skip=[zeros(d_model, d_model) for _ in layers] if config.skip else [],
+            decoder_scale=[[zeros(features) for _ in config.targets(layer)] for layer in layers] if form.tied else [],
+            log_threshold=[zeros(features) for _ in layers] if form.thresholds else [],
         )
+
+    @property
+    def form(self) -> Form:
+        return Form(tied=bool(self.decoder_scale), thresholds=bool(self.log_threshold))
+
+    def table(self, layer: int, j: int) -> tuple[Float[Tensor, "feature d_model"], Float[Tensor, " feature"] | None]:
+        """Return the tensors that ``decoder`` is made of: rows, and what they are to be multiplied by if anything."""
+        if self.decoder_scale:
+            return self.W_dec[layer][0], self.decoder_scale[layer][j]
+        return self.W_dec[layer][j], None
+
+    def decoder(self, layer: int, j: int) -> Float[Tensor, "feature d_model"]:
+        """Return what the features of ``layer`` write to layer + j."""
+        rows, scale = self.table(layer, j)
+        return rows if scale is None else scale[:, None] * rows
+
+    def decoder_norm(self, layer: int) -> Float[Tensor, " feature"]:
+        """Return the length of all that a feature writes, to all layers together."""
+        squares = torch.stack([decoder.square().sum(1) for decoder in self.W_dec[layer]]).sum(0)
+        if self.decoder_scale:
+            squares = squares * torch.stack(self.decoder_scale[layer]).square().sum(0)
+        return squares.sqrt()
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
         """Yield every tensor with its name in a checkpoint."""
@@ -81,6 +129,10 @@ class Parameters:
             yield f"b_dec.{layer}", self.b_dec[layer]
             if self.W_skip:
                 yield f"W_skip.{layer}", self.W_skip[layer]
+            for j, scale in enumerate(self.decoder_scale[layer] if self.decoder_scale else ()):
+                yield f"decoder_scale.{layer}.{layer + j}", scale
+            if self.log_threshold:
+                yield f"log_threshold.{layer}", self.log_threshold[layer]
 
     def tensors(self) -> list[Tensor]:
         """Return every tensor, in the order of ``named``."""
@@ -92,8 +144,8 @@ class Parameters:
         W_enc = torch.stack(self.W_enc) / x_scale[:, None, None]
         b_enc = torch.stack(self.b_enc) - torch.einsum("lfd,ld->lf", W_enc, x_mean)
         W_dec = tuple(
-            torch.stack([decoder * y_scale[layer + j] for j, decoder in enumerate(decoders)], dim=1)
-            for layer, decoders in enumerate(self.W_dec)
+            torch.stack([self.decoder(layer, target - layer) * y_scale[target] for target in targets], dim=1)
+            for layer, targets in enumerate(map(self.config.targets, range(self.config.n_layers)))
         )
         b_dec = torch.stack(self.b_dec) * y_scale[:, None] + y_mean
         W_skip = None
@@ -103,22 +155,36 @@ class Parameters:
         return CLT(self.config, W_enc, b_enc, threshold.clone(), W_dec, b_dec, W_skip)
 
     @classmethod
-    def unfold(cls, clt: CLT, config: CLTConfig, normalisation: Normalisation) -> Parameters:
+    def unfold(cls, clt: CLT, config: CLTConfig, normalisation: Normalisation, form: Form = Form()) -> Parameters:
         """Return a transcoder's weights in normalised units; decoders that it lacks are zero, its skip stays.
 
-        This is the warm start from a narrower window: per-layer → windowed → full, with zero tails.
+        This is the warm start from a narrower window: per-layer → windowed → full, with zero tails. Tied decoders
+        start from those to the own layer and the multiples of them that come closest to the others.
         """
         n_layers = config.n_layers
         (x_mean, y_mean), (x_scale, y_scale) = normalisation.mean.chunk(2), normalisation.scale.chunk(2)
-        out = cls.zeros(config)
+        out = cls.zeros(config, form)
         for layer in range(n_layers):
             out.W_enc[layer].copy_(clt.W_enc[layer] * x_scale[layer])
             out.b_enc[layer].copy_(clt.b_enc[layer] + clt.W_enc[layer] @ x_mean[layer])
-            for j, decoder in enumerate(out.W_dec[layer][: clt.W_dec[layer].shape[1]]):
-                decoder.copy_(clt.W_dec[layer][:, j] / y_scale[layer + j])
+            for j in range(min(len(config.targets(layer)), clt.W_dec[layer].shape[1])):
+                out.set_decoder(layer, j, clt.W_dec[layer][:, j] / y_scale[layer + j])
             b_dec = clt.b_dec[layer] - y_mean[layer]
             if clt.W_skip is not None and out.W_skip:
                 out.W_skip[layer].copy_(clt.W_skip[layer] * x_scale[layer] / y_scale[layer])
                 b_dec = b_dec + clt.W_skip[layer] @ x_mean[layer]
             out.b_dec[layer].copy_(b_dec / y_scale[layer])
+            if out.log_threshold:
+                out.log_threshold[layer].copy_(clt.threshold[layer].clamp_min(_LEAST_THRESHOLD).log())
         return out
+
+    def set_decoder(self, layer: int, j: int, rows: Float[Tensor, "feature d_model"]) -> None:
+        """Set what the features of ``layer`` write to layer + j; tied, to other layers the nearest multiple of it."""
+        if not self.decoder_scale:
+            self.W_dec[layer][j].copy_(rows)
+            return
+        if j == 0:
+            self.W_dec[layer][0].copy_(rows)
+        own = self.W_dec[layer][0]
+        multiple = (rows * own).sum(1) / own.square().sum(1).clamp_min(torch.finfo(own.dtype).tiny)
+        self.decoder_scale[layer][j].copy_(multiple if j else torch.ones_like(multiple))

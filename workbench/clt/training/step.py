@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,13 +12,20 @@ from torch import Tensor
 from workbench.clt.training.distributed import ALONE, Ranks
 from workbench.clt.training.kernels import (
     Active,
-    above,
     activation_gradient,
     add_decoded,
     feature_sums,
-    top_k,
     transpose,
     weight_gradient,
+)
+from workbench.clt.training.objective import (
+    RECONSTRUCTION,
+    Objective,
+    Selection,
+    Silent,
+    penalty,
+    select,
+    threshold_gradient,
 )
 from workbench.clt.training.parameters import Parameters
 
@@ -30,13 +38,20 @@ class StepResult:
         fvu: fraction of variance unexplained, by layer.
         l0: active features a token, by layer.
         errors: ŷ − y in normalised units.
-        active: the active features by layer.
+        selected: by layer, what was active, and what else the objective looks at.
+        aux_errors: what dead features' reconstruction of −errors misses; None without AuxK or dead features.
     """
 
     fvu: Float[Tensor, " layer"]
     l0: Float[Tensor, " layer"]
     errors: Float[Tensor, "layer token d_model"]
-    active: list[Active]
+    selected: list[Selection]
+    aux_errors: Float[Tensor, "layer token d_model"] | None = None
+
+    @property
+    def active(self) -> list[Active]:
+        """The active features by layer."""
+        return [selection.active for selection in self.selected]
 
     @property
     def loss(self) -> float:
@@ -51,6 +66,7 @@ def forward(
     *,
     k: int,
     threshold: Float[Tensor, " layer"] | None = None,
+    objective: Objective = RECONSTRUCTION,
     ranks: Ranks = ALONE,
 ) -> StepResult:
     """Encode, keep the top k (or with ``threshold`` what exceeds it), decode, compare.
@@ -58,16 +74,18 @@ def forward(
     ``reads`` and ``writes`` are normalised.
 
     Args:
+        objective: how active features are chosen, and what else is minimised; ``backward`` takes the same.
         ranks: who else holds a part of the batch or of the features.
     """
     config = parameters.config
-    active = []
+    selected = []
     for layer in range(config.n_layers):
         pre = torch.addmm(parameters.b_enc[layer], reads[layer], parameters.W_enc[layer].T)
-        keep = min(k, config.n_features)
-        active.append(top_k(pre, keep) if threshold is None else above(pre, float(threshold[layer])))
-    if threshold is None:
-        active = ranks.top_k(active, k)
+        fixed = None if threshold is None else float(threshold[layer])
+        selected.append(select(parameters, layer, pre, objective, k=k, threshold=fixed, ranks=ranks))
+    if threshold is None and objective.activation == "topk":
+        kept = ranks.top_k([selection.active for selection in selected], k)
+        selected = [selection._replace(active=active) for selection, active in zip(selected, kept, strict=True)]
     # What no feature writes is added by one process alone where the reconstruction is summed over several.
     first = ranks.is_first or not ranks.by_features
     errors = torch.neg(writes) if first else torch.zeros_like(writes)
@@ -75,40 +93,163 @@ def forward(
         errors[layer] += bias
         if parameters.W_skip:
             errors[layer].addmm_(reads[layer], parameters.W_skip[layer].T)
+    _add_reconstruction(errors, parameters, [selection.active for selection in selected], ranks)
+    aux_errors = None
+    if ranks.any(any(selection.aux is not None for selection in selected)):
+        aux_errors = errors.clone() if first else torch.zeros_like(errors)
+        _add_reconstruction(aux_errors, parameters, [selection.aux for selection in selected], ranks)
+    fvu = torch.linalg.vector_norm(errors, dim=(1, 2)).pow_(2).div_(errors[0].numel())
+    l0 = torch.stack([(found.active.values > 0).sum() / found.active.n_tokens for found in selected])
+    return StepResult(
+        fvu=ranks.mean_tokens(fvu), l0=ranks.whole(l0), errors=errors, selected=selected, aux_errors=aux_errors
+    )
+
+
+def _add_reconstruction(
+    out: Float[Tensor, "layer token d_model"], parameters: Parameters, active: Sequence[Active | None], ranks: Ranks
+) -> None:
+    """Add in place what the features of all processes write."""
     sums = []
-    for layer in range(config.n_layers):
-        for j, target in enumerate(config.targets(layer)):
-            add_decoded(errors[target], active[layer], parameters.W_dec[layer][j])
+    for layer, features in enumerate(active):
+        for j, target in enumerate(parameters.config.targets(layer) if features is not None else ()):
+            assert features is not None
+            decoder, scale = parameters.table(layer, j)
+            written = features if scale is None else _scaled(features, scale)
+            add_decoded(out[target], written, decoder)
         # Later layers write to later ones only: this one is complete, and is sent while they are decoded.
-        sums += ranks.begin_feature_sum(errors[layer])
+        sums += ranks.begin_feature_sum(out[layer])
     for work in sums:
         work.wait()
-    n_tokens, d_model = errors.shape[1:]
-    fvu = torch.linalg.vector_norm(errors, dim=(1, 2)).pow_(2).div_(n_tokens * d_model)
-    l0 = torch.stack([(found.values > 0).sum() / found.n_tokens for found in active])
-    return StepResult(fvu=ranks.mean_tokens(fvu), l0=ranks.whole(l0), errors=errors, active=active)
 
 
-def backward(parameters: Parameters, reads: Float[Tensor, "layer token d_model"], result: StepResult) -> None:
-    """Set the gradient of the loss (the mean FVU of ``result``) on every parameter.
+def _scaled(active: Active, scale: Float[Tensor, " feature"]) -> Active:
+    return active._replace(values=active.values * scale[active.feature.long()])
 
-    Only features that are active on a token receive a gradient from it, so encoder and decoder
+
+def backward(
+    parameters: Parameters,
+    reads: Float[Tensor, "layer token d_model"],
+    result: StepResult,
+    objective: Objective = RECONSTRUCTION,
+) -> None:
+    """Set the gradient of the loss on every parameter.
+
+    The loss is the mean FVU of ``result``, the penalty and the pre-activation loss of the objective (means over layers
+    and tokens), and ``aux_coefficient`` times the mean square of the auxiliary errors, in which the errors themselves
+    count as constant. Only features that are active on a token receive a gradient from it, so encoder and decoder
     gradients share one transposed pattern a layer.
     """
-    config = parameters.config
     n_layers, n_tokens, d_model = result.errors.shape
-    grad = result.errors * (2.0 / (n_layers * n_tokens * d_model))
-    for layer in range(n_layers):
+    for tensor in parameters.tensors():
+        tensor.grad = None
+    share = 1.0 / (n_layers * n_tokens)
+    grad = result.errors * (2.0 * share / d_model)
+    aux_grad = None
+    if result.aux_errors is not None:
+        aux_grad = result.aux_errors * (2.0 * share / d_model * objective.aux_coefficient)
+    for layer, selection in enumerate(result.selected):
         parameters.b_dec[layer].grad = grad[layer].sum(0)
         if parameters.W_skip:
             parameters.W_skip[layer].grad = grad[layer].T @ reads[layer]
-        active = result.active[layer]
-        pattern = transpose(active, config.n_features)
-        values_grad = torch.zeros_like(active.values)
-        for j, target in enumerate(config.targets(layer)):
-            decoder = parameters.W_dec[layer][j]
-            decoder.grad = weight_gradient(pattern, active.values, grad[target])
-            values_grad += activation_gradient(active, grad[target], decoder)
-        values_grad.masked_fill_(active.values == 0, 0.0)
-        parameters.W_enc[layer].grad = weight_gradient(pattern, values_grad, reads[layer])
-        parameters.b_enc[layer].grad = feature_sums(active, values_grad, config.n_features)
+        norm_grad = None
+        active = selection.active
+        for_values = torch.zeros_like(active.values)
+        if objective.sparsity:
+            for_values, norm_grad = (
+                share * objective.sparsity * part for part in penalty(parameters, layer, active, objective)
+            )
+        for_values = _features_backward(parameters, layer, active, for_values, grad, reads[layer])
+        if norm_grad is not None:
+            _norm_backward(parameters, layer, norm_grad)
+        if aux_grad is not None and selection.aux is not None:
+            _features_backward(
+                parameters, layer, selection.aux, torch.zeros_like(selection.aux.values), aux_grad, reads[layer]
+            )
+        if selection.near is not None:
+            near = selection.near._replace(values=torch.zeros_like(selection.near.values))
+            for_near = share * objective.sparsity * penalty(parameters, layer, near, objective)[0]
+            for j, target in enumerate(parameters.config.targets(layer)):
+                decoder, scale = parameters.table(layer, j)
+                dot = activation_gradient(near, grad[target], decoder)
+                for_near += dot if scale is None else dot * scale[near.feature.long()]
+            _accumulate(
+                parameters.log_threshold[layer],
+                threshold_gradient(parameters, layer, selection, for_values, for_near, objective),
+            )
+        if selection.silent is not None:
+            _silent_backward(parameters, layer, selection.silent, share * objective.pre_activation, reads[layer])
+
+
+def _features_backward(
+    parameters: Parameters,
+    layer: int,
+    active: Active,
+    direct: Float[Tensor, " active"],
+    grad: Float[Tensor, "layer token d_model"],
+    x: Float[Tensor, "token d_model"],
+) -> Float[Tensor, " active"]:
+    """Add the gradient of some active features to their decoders and encoder rows.
+
+    Args:
+        direct: gradient for their activations beside what comes from the reconstruction.
+
+    Returns:
+        The whole gradient for their activations.
+    """
+    n_features = parameters.config.n_features
+    pattern = transpose(active, n_features)
+    values_grad = direct
+    for j, target in enumerate(parameters.config.targets(layer)):
+        decoder, scale = parameters.table(layer, j)
+        dot = activation_gradient(active, grad[target], decoder)
+        values = active.values
+        if scale is not None:
+            _accumulate(scale, feature_sums(active, values * dot, n_features))
+            own = scale[active.feature.long()]
+            values, dot = values * own, dot * own
+        _accumulate(decoder, weight_gradient(pattern, values, grad[target]))
+        values_grad = values_grad + dot
+    values_grad = values_grad.masked_fill(active.values == 0, 0.0)
+    _accumulate(parameters.W_enc[layer], weight_gradient(pattern, values_grad, x))
+    _accumulate(parameters.b_enc[layer], feature_sums(active, values_grad, n_features))
+    return values_grad
+
+
+def _norm_backward(parameters: Parameters, layer: int, norm_grad: Float[Tensor, " feature"]) -> None:
+    """Add to a layer's decoders what a gradient for their norms, ``decoder_norm``, means for them."""
+    norm = parameters.decoder_norm(layer)
+    ratio = norm_grad / norm.square().clamp_min(torch.finfo(norm.dtype).tiny) * norm
+    if not parameters.decoder_scale:
+        for decoder in parameters.W_dec[layer]:
+            _accumulate(decoder, ratio[:, None] * decoder)
+        return
+    decoder, scales = parameters.W_dec[layer][0], torch.stack(parameters.decoder_scale[layer])
+    _accumulate(decoder, (ratio * scales.square().sum(0))[:, None] * decoder)
+    for scale in parameters.decoder_scale[layer]:
+        _accumulate(scale, ratio * decoder.square().sum(1) * scale)
+
+
+def _silent_backward(
+    parameters: Parameters, layer: int, silent: Silent, coefficient: float, x: Float[Tensor, "token d_model"]
+) -> None:
+    """Add the gradient of ``coefficient`` · Σ relu(θ − pre-activation) · decoder norm over a layer's dead features.
+
+    The norm weighs the features and gets no gradient: the loss would else be met by forgetting what they write.
+    """
+    rows = silent.rows
+    weight = coefficient * parameters.decoder_norm(layer)[rows]
+    pre_grad = -weight * silent.below
+    counts = -pre_grad.sum(0)
+    _accumulate(parameters.W_enc[layer], pre_grad.T @ x, rows)
+    _accumulate(parameters.b_enc[layer], -counts, rows)
+    _accumulate(parameters.log_threshold[layer], counts * parameters.log_threshold[layer][rows].exp(), rows)
+
+
+def _accumulate(parameter: Tensor, gradient: Tensor, rows: Tensor | None = None) -> None:
+    if rows is not None:
+        assert parameter.grad is not None
+        parameter.grad.index_add_(0, rows, gradient)
+    elif parameter.grad is None:
+        parameter.grad = gradient
+    else:
+        parameter.grad += gradient

@@ -8,7 +8,7 @@ import torch
 from workbench.clt import CLTConfig
 from workbench.clt.activations.store import ActivationStore
 from workbench.clt.training.calibrate import measure, thresholds
-from workbench.clt.training.parameters import Normalisation, Parameters
+from workbench.clt.training.parameters import Form, Normalisation, Parameters
 
 N_LAYERS, N_FEATURES, D_MODEL, N_TOKENS = 2, 30, 6, 1_500
 
@@ -22,10 +22,10 @@ def store(tmp_path: Path) -> ActivationStore:
     return store
 
 
-def relu_parameters() -> Parameters:
+def relu_parameters(form: Form = Form()) -> Parameters:
     """The first features are the positive parts of the coordinates, the others are noise that is not written."""
     config = CLTConfig(model="m", n_layers=N_LAYERS, d_model=D_MODEL, n_features=N_FEATURES)
-    parameters = Parameters.zeros(config)
+    parameters = Parameters.zeros(config, form)
     generator = torch.Generator().manual_seed(1)
     for layer in range(N_LAYERS):
         parameters.W_enc[layer].copy_(0.1 * torch.randn(N_FEATURES, D_MODEL, generator=generator))
@@ -45,6 +45,20 @@ def test_thresholds_give_the_wanted_number_of_active_features(store: ActivationS
     clt = parameters.fold(NEUTRAL, thresholds(parameters, NEUTRAL, store, k=k))
 
     torch.testing.assert_close(measure(clt, store).l0, torch.full((N_LAYERS,), float(k)), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_learned_thresholds_give_the_wanted_number_too_and_keep_their_ratios(store: ActivationStore, k: int) -> None:
+    parameters = relu_parameters(Form(thresholds=True))
+    for learned in parameters.log_threshold:
+        learned.copy_(torch.linspace(-1, 1, N_FEATURES))
+
+    found = thresholds(parameters, NEUTRAL, store, k=k)
+
+    ratio = found / torch.stack(parameters.log_threshold).exp()
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
+    l0 = measure(parameters.fold(NEUTRAL, found), store).l0
+    torch.testing.assert_close(l0, torch.full((N_LAYERS,), float(k)), atol=0.02, rtol=0)
 
 
 def test_thresholds_are_never_negative(store: ActivationStore) -> None:
