@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -19,9 +20,21 @@ from pydantic import (
 )
 
 from workbench.clt.config import CLTConfig
+from workbench.clt.training.parameters import Form
 from workbench.errors import ConfigError
 from workbench.models.capture import READ_HOOK, WRITE_HOOK
 from workbench.models.loaded import LoadedModel
+
+# Keys that mean something with some values of another key only.
+_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    *(
+        (key, "activation", ("jumprelu",))
+        for key in ("sparsity", "sparsity_warmup", "saturation", "bandwidth", "pre_activation")
+    ),
+    *((key, "activation", ("topk", "batchtopk")) for key in ("k_anneal", "threshold_from")),
+    *((key, "dead", ("resample",)) for key in ("resample_every", "resample_until")),
+    *((key, "dead", ("auxk",)) for key in ("aux_k", "aux_coefficient")),
+)
 
 
 class TrainConfig(BaseModel):
@@ -34,6 +47,12 @@ class TrainConfig(BaseModel):
     n_features: PositiveInt = Field(default=512, description="features a layer")
     window: PositiveInt = Field(default=2, description="layers that a feature writes to")
     skip: bool = False
+    tied: bool = Field(
+        default=False, description="one decoder row a feature, with a number for each layer it writes to"
+    )
+    activation: Literal["topk", "batchtopk", "jumprelu"] = Field(
+        default="topk", description="how training chooses active features; the export is a JumpReLU in any case"
+    )
     k: PositiveInt = Field(default=16, description="active features a token and layer")
     read_hook: str = READ_HOOK
     write_hook: str = WRITE_HOOK
@@ -64,9 +83,22 @@ class TrainConfig(BaseModel):
     threshold_from: float = Field(
         default=0.5, ge=0, le=1, description="share of the steps with top-k; then JumpReLU, as the transcoder is used"
     )
+    sparsity: float = Field(default=0.01, ge=0, description="jumprelu: coefficient of the tanh penalty")
+    sparsity_warmup: float = Field(default=1.0, ge=0, le=1, description="jumprelu: share of the steps that it rises")
+    saturation: PositiveFloat = Field(default=4.0, description="jumprelu: c of tanh(c · decoder norm · activation)")
+    bandwidth: PositiveFloat = Field(default=1.0, description="jumprelu: width of the kernel around a threshold")
+    pre_activation: float = Field(default=1e-3, ge=0, description="jumprelu: coefficient of the loss on dead features")
+    dead: Literal["resample", "auxk", "none"] = Field(default="resample", description="what is done for dead features")
     dead_after: PositiveInt = Field(default=50_000, description="tokens without firing that make a feature dead")
     resample_every: NonNegativeInt = Field(default=100, description="steps between resamplings of the dead; 0: never")
     resample_until: float = Field(default=0.4, ge=0, le=1, description="share of the steps with resampling")
+    aux_k: PositiveInt = Field(default=64, description="auxk: dead features a token that reconstruct what is missing")
+    aux_coefficient: PositiveFloat = Field(default=1 / 32, description="auxk: weight of their loss")
+    kl_weight: NonNegativeFloat = Field(
+        default=0.0, description="weight of the replacement model's KL beside the mean FVU; 0: no KL"
+    )
+    kl_from: float = Field(default=0.8, ge=0, le=1, description="share of the steps after which the KL counts")
+    kl_rows: PositiveInt = Field(default=4, description="corpus rows of a step that the replacement model runs on")
     init: Literal["neuron", "random"] = "neuron"
     init_tokens: PositiveInt = Field(default=4_096, description="tokens that the initialisation looks at")
     warm_start: Path | None = Field(default=None, description="folder of a transcoder to start from, of any window")
@@ -83,11 +115,31 @@ class TrainConfig(BaseModel):
     def _coherent(self) -> TrainConfig:
         if self.k > self.n_features:
             raise ValueError(f"k = {self.k} exceeds n_features = {self.n_features}")
+        if self.kl_weight and self.kl_from < self.threshold_from and self.activation != "jumprelu":
+            raise ValueError(
+                f"kl_from = {self.kl_from} and threshold_from = {self.threshold_from} contradict each other: the "
+                "replacement model needs thresholds, so kl_from must not be the smaller"
+            )
+        if self.kl_weight and self.parallel == "features":
+            raise ValueError("kl_weight and parallel = 'features' contradict each other: the KL needs every feature")
         if self.row_length < 2:
             raise ValueError("row_length must be at least 2: the start token and one more")
         if self.batch_tokens > (self.buffer_tokens // 2 if self.stream else self.tokens):
             raise ValueError(f"batch_tokens = {self.batch_tokens} exceeds the tokens at hand")
+        for key, needs, values in _ONLY_WITH:
+            if getattr(self, key) != type(self).model_fields[key].default and getattr(self, needs) not in values:
+                raise ValueError(
+                    f"{key} = {getattr(self, key)} contradicts {needs} = {getattr(self, needs)}: "
+                    f"it is for {' or '.join(values)}; drop one of the two"
+                )
+        if self.warm_start is not None and self.init == "random":
+            raise ValueError(f"init = random contradicts warm_start = {self.warm_start}: drop one of the two")
         return self
+
+    @property
+    def form(self) -> Form:
+        """What is trained of the transcoder."""
+        return Form(tied=self.tied, thresholds=self.activation == "jumprelu")
 
     def clt_config(self, model: LoadedModel) -> CLTConfig:
         """Return the shape and origin of the transcoder that this recipe makes of a model."""

@@ -86,7 +86,7 @@ class EndToEnd:
         The mean is over positions ≥ 1 of the chosen rows. Thresholds get no gradient.
 
         Args:
-            threshold: of the JumpReLU, by layer.
+            threshold: of the JumpReLU, by layer; not used where features have learned their own.
             rows: which of ``self.rows``.
 
         Returns:
@@ -143,7 +143,8 @@ def _hooks(
             normal = ((x[:, 1:] - x_mean[layer]) / x_scale[layer]).flatten(0, 1).to(W_enc.dtype)
             inputs[layer] = normal
             with torch.no_grad():
-                active = above(torch.addmm(b_enc, normal, W_enc.T), float(threshold[layer]))
+                own = parameters.log_threshold[layer].exp() if parameters.log_threshold else float(threshold[layer])
+                active = above(torch.addmm(b_enc, normal, W_enc.T), own)
             values: Tensor = SparseEncode.apply(normal, W_enc, b_enc, active)  # type: ignore[no-untyped-call]
             found.append((values, active))
 

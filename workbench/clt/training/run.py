@@ -33,6 +33,7 @@ from workbench.clt.training.checkpoint import (
 from workbench.clt.training.config import TrainConfig
 from workbench.clt.training.control import Watch
 from workbench.clt.training.distributed import ALONE, Ranks
+from workbench.clt.training.end_to_end import EndToEnd
 from workbench.clt.training.initialise import initialise, neuron_bases
 from workbench.clt.training.parameters import Normalisation, Parameters
 from workbench.clt.training.trainer import StopFlag, Trainer
@@ -250,7 +251,7 @@ class TrainingRun:
             mean=ranks.broadcast(normalisation.mean.to(ranks.device)),
             scale=ranks.broadcast(normalisation.scale.to(ranks.device)),
         )
-        parameters = ranks.scattered(parameters, self.clt_config)
+        parameters = ranks.scattered(parameters, self.clt_config, self.config.form)
         n_layers, n_features = parameters.config.n_layers, parameters.config.n_features
         return TrainState(
             parameters=parameters,
@@ -273,16 +274,16 @@ class TrainingRun:
                     f"The warm start {config.warm_start} has {clt.n_features} features at {clt.config.read_hook}, "
                     f"the recipe asks for {config.n_features} at {config.read_hook}: make them agree."
                 )
-            return Parameters.unfold(clt, self.clt_config, normalisation)
+            return Parameters.unfold(clt, self.clt_config, normalisation, config.form)
         k = min(config.n_features, round(config.k_start * config.k))
         # Decoders to later layers start from zero: nobody needs to hold them whole.
         shape = self.clt_config.model_copy(update={"window": 1})
         if config.init == "random":
-            return initialise(shape, seed=config.seed, k=k, activations=sample)
+            return initialise(shape, seed=config.seed, k=k, activations=sample, form=config.form)
         n_rows = max(1, config.init_tokens // config.row_length)
         n_batches = max(1, n_rows // config.harvest_rows)
         bases = neuron_bases(self.model, shape, islice(self.token_batches("train"), n_batches))
-        return initialise(shape, seed=config.seed, k=k, bases=bases, activations=sample)
+        return initialise(shape, seed=config.seed, k=k, bases=bases, activations=sample, form=config.form)
 
     def train(self) -> bool:
         """Train to the end; return False when a signal ended it before.
@@ -298,9 +299,18 @@ class TrainingRun:
             progress=self.progress,
             ranks=self.ranks,
             observe=self.watch.stepped,
+            end_to_end=self._end_to_end(),
         )
         with self.stop.catching():
             return trainer.run()
+
+    def _end_to_end(self) -> EndToEnd | None:
+        """Return the replacement model's term on as many rows of the corpus as the harvest has read."""
+        if not self.config.kl_weight:
+            return None
+        n_rows = max(self.config.tokens // (self.config.row_length - 1), self.config.kl_rows)
+        batches = islice(self.token_batches("train"), -(-n_rows // self.config.harvest_rows))
+        return EndToEnd(self.model, torch.cat(list(batches))[:n_rows])
 
     def _batches(self, store: ActivationStore) -> Batches:
         ranks = self.ranks

@@ -15,14 +15,17 @@ from types import FrameType
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from workbench.clt.activations.batches import Batches
+from workbench.clt.activations.batches import Batches, shuffled
 from workbench.clt.training.calibrate import batch_thresholds
 from workbench.clt.training.checkpoint import TrainState, save_checkpoint
 from workbench.clt.training.config import TrainConfig
 from workbench.clt.training.distributed import ALONE, Ranks
+from workbench.clt.training.end_to_end import EndToEnd
+from workbench.clt.training.objective import Objective
 from workbench.clt.training.step import StepResult, backward, forward
 from workbench.errors import CLTError
 from workbench.files import atomic_file, is_finite
@@ -87,6 +90,22 @@ def active_features(config: TrainConfig, step: int, n_steps: int) -> int:
     return min(config.n_features, round(config.k * (config.k_start + (1 - config.k_start) * done)))
 
 
+def objective_at(config: TrainConfig, step: int, n_steps: int, dead: Tensor) -> Objective:
+    """Return what a step minimises; the penalty on activity rises linearly, so that features are born first."""
+    penalised = config.activation == "jumprelu"
+    risen = min(1.0, (step + 1) / max(1.0, config.sparsity_warmup * n_steps))
+    return Objective(
+        activation=config.activation,
+        bandwidth=config.bandwidth,
+        saturation=config.saturation,
+        sparsity=config.sparsity * risen if penalised else 0.0,
+        pre_activation=config.pre_activation if penalised else 0.0,
+        aux_k=config.aux_k if config.dead == "auxk" else 0,
+        aux_coefficient=config.aux_coefficient,
+        dead=dead,
+    )
+
+
 @dataclass
 class Trainer:
     """The training loop.
@@ -94,7 +113,9 @@ class Trainer:
     Attributes:
         stop: asked after every step whether to save and leave.
         observe: called with the metrics of every step, whether they are logged or not.
+        end_to_end: the replacement model's term, where the recipe gives it a weight.
         dead: share of features that are dead, as of the last step.
+        kl: of the replacement model in the last step, in nats; None where it has no weight (yet).
     """
 
     config: TrainConfig
@@ -105,7 +126,9 @@ class Trainer:
     progress: bool = True
     ranks: Ranks = ALONE
     observe: Callable[[Mapping[str, Any]], object] | None = None
+    end_to_end: EndToEnd | None = None
     dead: float = 0.0
+    kl: float | None = None
 
     def run(self) -> bool:
         """Train to the end; return False when a signal ended it before. The last step is always saved.
@@ -175,21 +198,33 @@ class Trainer:
         batch = self.batches.batch(state.step).to(self.ranks.device)
         activations = state.normalisation.apply_(batch)
         reads, writes = activations[:n_layers], activations[n_layers:]
-        thresholded = state.step >= config.threshold_from * n_steps
+        learned = config.activation == "jumprelu"
+        thresholded = state.step >= config.threshold_from * n_steps and not learned
+        k = active_features(config, state.step, n_steps)
+        if learned and state.step == 0 and config.warm_start is None:
+            first = batch_thresholds(parameters, reads, k=k, ranks=self.ranks).log()
+            for layer, log_threshold in enumerate(parameters.log_threshold):
+                log_threshold.fill_(float(first[layer]))
         if thresholded and not bool(state.threshold.any()):
             state.threshold.copy_(batch_thresholds(parameters, reads, k=config.k, ranks=self.ranks))
+        objective = objective_at(config, state.step, n_steps, self._quiet())
         result = forward(
             parameters,
             reads,
             writes,
-            k=active_features(config, state.step, n_steps),
+            k=k,
             threshold=state.threshold if thresholded else None,
+            objective=objective,
             ranks=self.ranks,
         )
         if not is_finite(result.fvu):
             layers = torch.nonzero(~result.fvu.isfinite()).flatten().tolist()
             raise self._diverged(f"loss of layer {', '.join(map(str, layers))}")
-        backward(parameters, reads, result)
+        backward(parameters, reads, result, objective)
+        if self.end_to_end is not None and state.step >= config.kl_from * n_steps:
+            self.kl = self.end_to_end.add_gradient(
+                parameters, state.normalisation, state.threshold, self._kl_rows(), weight=config.kl_weight
+            )
         self.ranks.average_gradients(parameters.tensors())
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(config, state.step, n_steps)
@@ -201,12 +236,24 @@ class Trainer:
         for layer, active in enumerate(result.active):
             state.last_fired[layer].index_fill_(0, active.feature[active.values > 0].long(), state.step)
         self.ranks.newest(state.last_fired)
-        quiet = (state.step - state.last_fired) * config.batch_tokens > config.dead_after
+        quiet = self._quiet()
         self.dead = int(self.ranks.sum_features(quiet.sum())) / (n_layers * config.n_features)
-        every = config.resample_every
+        every = config.resample_every if config.dead == "resample" else 0
         if every and state.step % every == 0 and state.step < config.resample_until * n_steps and self.dead:
             self._resample(quiet, reads, result)
         return result
+
+    def _quiet(self) -> Tensor:
+        """Return which features are dead: that have not fired for ``dead_after`` tokens."""
+        return (self.state.step - self.state.last_fired) * self.config.batch_tokens > self.config.dead_after
+
+    def _kl_rows(self) -> Int[Tensor, " row"]:
+        """Return which rows the replacement model runs on in this step; each comes once before any comes again."""
+        assert self.end_to_end is not None
+        n_rows, each = len(self.end_to_end.rows), self.config.kl_rows
+        round_, first = divmod(self.state.step * each, n_rows)
+        rows = shuffled(n_rows, seed=self.config.seed, round_=round_).roll(-first)[:each]
+        return rows[self.ranks.share(len(rows))] if self.ranks.by_data else rows
 
     def _resample(self, dead: Tensor, reads: Tensor, result: StepResult) -> None:
         """Point dead features at tokens that are reconstructed badly.
@@ -240,6 +287,12 @@ class Trainer:
             for decoder in parameters.W_dec[layer][1:]:
                 decoder[rows] = 0.0
                 touched.append(decoder)
+            for j, scale in enumerate(parameters.decoder_scale[layer] if parameters.decoder_scale else ()):
+                scale[rows] = 1.0 if j == 0 else 0.0
+                touched.append(scale)
+            if parameters.log_threshold:
+                parameters.log_threshold[layer][rows] = parameters.log_threshold[layer].median()
+                touched.append(parameters.log_threshold[layer])
             for parameter in touched:
                 moments = state.optimiser.state[parameter]
                 moments["exp_avg"][rows] = 0.0
@@ -254,6 +307,7 @@ class Trainer:
             "fvu": result.loss,
             "fvu_by_layer": [round(value, 5) for value in result.fvu.tolist()],
             "l0": float(result.l0.mean()),
+            "kl": self.kl,
             "dead": self.dead,
             "lr": self.state.optimiser.param_groups[0]["lr"],
             "tokens_per_s": tokens_per_second,

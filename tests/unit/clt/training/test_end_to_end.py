@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from helpers import Architecture, tiny_clt, tiny_model, tiny_tokens
+from helpers import (
+    Architecture,
+    tiny_clt,
+    tiny_model,
+    tiny_tokens,
+    tiny_training_run,
+    train_to_the_end,
+)
+from safetensors.torch import load_file
 
-from workbench.clt import CLT
+from workbench.clt import CLT, load_clt
+from workbench.clt.training.control import Watch
 from workbench.clt.training.end_to_end import EndToEnd
 from workbench.clt.training.parameters import Normalisation, Parameters
+from workbench.clt.training.trainer import StopFlag
 from workbench.evaluation.fidelity import compare_runs
 from workbench.evaluation.replacement import run_replacement
 from workbench.models import LoadedModel, capture_reads_and_writes, run_decoder
@@ -85,3 +99,38 @@ def test_the_gradient_is_added_to_what_is_there_and_weights_keep_no_graph() -> N
     for one, two in zip(once, twice, strict=True):
         torch.testing.assert_close(two, 2 * one)
     assert not any(tensor.requires_grad for tensor in parameters.tensors())
+
+
+def test_a_run_with_the_kl_ends_with_a_smaller_one(tmp_path: Path) -> None:
+    """From the same start, on the same tokens: what the term does, and nothing else."""
+    model = tiny_model("llama", dtype=torch.float32)
+    kls = {}
+    for weight in (0.0, 1.0):
+        run = tiny_training_run(
+            tmp_path / str(weight), model=model, threshold_from=0.25, kl_from=0.25, kl_weight=weight, kl_rows=4
+        )
+        train_to_the_end(run)
+        clt = load_clt(run.out / "clt", model=model)
+        kls[weight] = kl_of(model, clt)
+        lines = [json.loads(line) for line in (run.out / "metrics.jsonl").read_text().splitlines()]
+        assert [line["kl"] is None for line in lines] == [weight == 0 or line["step"] <= 9 for line in lines]
+    assert kls[1.0] < kls[0.0]
+
+
+def test_resuming_with_the_kl_gives_the_same_weights(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"threshold_from": 0.25, "kl_from": 0.5, "kl_weight": 0.3}
+    whole = tiny_training_run(tmp_path / "whole", **options)
+    train_to_the_end(whole)
+    stop = StopFlag()
+
+    def end_at_step_25(line: Mapping[str, Any]) -> None:
+        stop.signal_number = 2 if line["step"] == 25 else None
+
+    halves = replace(tiny_training_run(tmp_path / "halves", stop=stop, **options), watch=Watch(stepped=end_at_step_25))
+    halves.prepare(resume=False)
+    halves.harvest()
+    assert not halves.train()
+    train_to_the_end(tiny_training_run(tmp_path / "halves", **options), resume=True)
+    expected, found = (load_file(run.out / "checkpoint.safetensors") for run in (whole, halves))
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
