@@ -215,7 +215,9 @@ def load_checkpoint(folder: Path, config: TrainConfig, ranks: Ranks = ALONE) -> 
         clt_config = CLTConfig.model_validate(saved.description["clt"])
         step, seconds = int(saved.description["step"]), float(saved.description["seconds"])
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{saved.path} is no checkpoint of a training run: {error}.") from error
+        # pydantic writes several lines for every field that it does not know.
+        told = "; ".join(str(error).splitlines()[:3])
+        raise FormatError(f"{saved.path} is no checkpoint of a training run of this version: {told}.") from error
     require_same_recipe(folder, made_by, config)
     features = ranks.features(clt_config.n_features)
 
@@ -223,7 +225,7 @@ def load_checkpoint(folder: Path, config: TrainConfig, ranks: Ranks = ALONE) -> 
         return saved.tensor(name, features).to(ranks.device)
 
     with ranks.device:
-        parameters = Parameters.zeros(ranks.local(clt_config))
+        parameters = Parameters.zeros(ranks.local(clt_config), config.form)
         optimiser = make_optimiser(parameters, config.lr)
         for name, parameter in parameters.named():
             try:

@@ -47,9 +47,7 @@ class TrainConfig(BaseModel):
     n_features: PositiveInt = Field(default=512, description="features a layer")
     window: PositiveInt = Field(default=2, description="layers that a feature writes to")
     skip: bool = False
-    tied: bool = Field(
-        default=False, description="one decoder row a feature, with a number for each layer it writes to"
-    )
+    tied: bool = Field(default=False, description="one decoder row a feature, a number for each layer it writes to")
     activation: Literal["topk", "batchtopk", "jumprelu"] = Field(
         default="topk", description="how training chooses active features; the export is a JumpReLU in any case"
     )

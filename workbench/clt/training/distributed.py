@@ -24,7 +24,7 @@ from torch import Tensor
 
 from workbench.clt.config import CLTConfig
 from workbench.clt.training.kernels import Active
-from workbench.clt.training.parameters import Parameters
+from workbench.clt.training.parameters import Form, Parameters
 from workbench.errors import ConfigError
 
 # The others wait at a barrier while the first harvests; a process that dies ends them all through torchrun.
@@ -216,14 +216,14 @@ class Ranks:
         dist.all_reduce(found)
         return found
 
-    def scattered(self, whole: Parameters | None, config: CLTConfig) -> Parameters:
+    def scattered(self, whole: Parameters | None, config: CLTConfig, form: Form) -> Parameters:
         """Return this process's part of the first one's parameters, on its device.
 
         Args:
-            whole: on the first process; tensors of ``config`` that it lacks are zero.
+            whole: on the first process; tensors of ``config`` and ``form`` that it lacks are zero.
         """
         with self.device:
-            mine = Parameters.zeros(self.local(config))
+            mine = Parameters.zeros(self.local(config), form)
         given = dict(whole.named()) if whole is not None else {}
         features = self.features(config.n_features)
         for name, tensor in mine.named():

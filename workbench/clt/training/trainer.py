@@ -93,6 +93,7 @@ def active_features(config: TrainConfig, step: int, n_steps: int) -> int:
 def objective_at(config: TrainConfig, step: int, n_steps: int, dead: Tensor) -> Objective:
     """Return what a step minimises; the penalty on activity rises linearly, so that features are born first."""
     penalised = config.activation == "jumprelu"
+    auxk = config.dead == "auxk"
     risen = min(1.0, (step + 1) / max(1.0, config.sparsity_warmup * n_steps))
     return Objective(
         activation=config.activation,
@@ -100,9 +101,9 @@ def objective_at(config: TrainConfig, step: int, n_steps: int, dead: Tensor) -> 
         saturation=config.saturation,
         sparsity=config.sparsity * risen if penalised else 0.0,
         pre_activation=config.pre_activation if penalised else 0.0,
-        aux_k=config.aux_k if config.dead == "auxk" else 0,
+        aux_k=config.aux_k if auxk else 0,
         aux_coefficient=config.aux_coefficient,
-        dead=dead,
+        dead=dead if auxk or penalised else None,
     )
 
 

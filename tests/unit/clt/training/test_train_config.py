@@ -32,6 +32,15 @@ def test_a_recipe_needs_a_model_and_nothing_else(tmp_path: Path) -> None:
         ('model = "m"\nk = 600', r"k = 600 exceeds n_features = 512"),
         ('model = "m"\ntokens = 100', r"batch_tokens = 1024 exceeds"),
         ('model = "m"\nrow_length = 1', r"row_length must be at least 2"),
+        ('model = "m"\nwindwo = 2\nfoo = 1', r"windwo: Extra .*; foo: Extra"),
+        ('model = "m"\nsparsity = 0.5', r"sparsity = 0\.5 contradicts activation = topk: it is for jumprelu"),
+        (
+            'model = "m"\nactivation = "jumprelu"\nthreshold_from = 0.1',
+            r"threshold_from = 0\.1 contradicts activation = jumprelu: it is for topk or batchtopk",
+        ),
+        ('model = "m"\naux_k = 8', r"aux_k = 8 contradicts dead = resample: it is for auxk"),
+        ('model = "m"\ndead = "auxk"\nresample_every = 5', r"resample_every = 5 contradicts dead = auxk"),
+        ('model = "m"\nwarm_start = "x"\ninit = "random"', r"init = random contradicts warm_start = x"),
         ("model = ", r"Cannot read the recipe .*recipe\.toml: Invalid value"),
     ],
 )
