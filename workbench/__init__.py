@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from workbench.interventions import Edit, Intervention
     from workbench.models import fetch
     from workbench.session import Session, open
-    from workbench.widgets import to_html
+    from workbench.widgets import TrainingMonitor, to_html
+    from workbench.widgets.live_run import train
 
 __all__ = [
     "DifferenceTarget",
@@ -33,11 +34,13 @@ __all__ = [
     "LogitTarget",
     "Session",
     "TopTokens",
+    "TrainingMonitor",
     "WorkbenchError",
     "fetch",
     "open",
     "plots",
     "to_html",
+    "train",
 ]
 
 # Looked up on first use, so that `import workbench` costs neither torch nor transformer_lens.
@@ -52,10 +55,12 @@ _HOME = {
     "LogitTarget": "workbench.attribution",
     "Session": "workbench.session",
     "TopTokens": "workbench.attribution",
+    "TrainingMonitor": "workbench.widgets",
     "WorkbenchError": "workbench.errors",
     "fetch": "workbench.models",
     "open": "workbench.session",
     "to_html": "workbench.widgets",
+    "train": "workbench.widgets.live_run",
 }
 
 

@@ -3,5 +3,6 @@
 from workbench.widgets.graph_explorer import GraphExplorer
 from workbench.widgets.html import to_html
 from workbench.widgets.intervention_sliders import InterventionSliders
+from workbench.widgets.training_monitor import TrainingMonitor
 
-__all__ = ["GraphExplorer", "InterventionSliders", "to_html"]
+__all__ = ["GraphExplorer", "InterventionSliders", "TrainingMonitor", "to_html"]
