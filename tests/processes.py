@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+# The first step of an optimiser imports it, which takes seconds: the server of processes does it once for all of them.
+import torch._dynamo
 from helpers import tiny_training_run
 
 from workbench.clt.training.checkpoint import load_checkpoint, save_checkpoint
