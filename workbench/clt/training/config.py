@@ -97,6 +97,7 @@ class TrainConfig(BaseModel):
     )
     kl_from: float = Field(default=0.8, ge=0, le=1, description="share of the steps after which the KL counts")
     kl_rows: PositiveInt = Field(default=4, description="corpus rows of a step that the replacement model runs on")
+    kl_positions: PositiveInt = Field(default=24, description="predictions of each such row, drawn anew, that count")
     init: Literal["neuron", "random"] = "neuron"
     init_tokens: PositiveInt = Field(default=4_096, description="tokens that the initialisation looks at")
     warm_start: Path | None = Field(default=None, description="folder of a transcoder to start from, of any window")

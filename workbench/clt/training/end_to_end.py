@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from workbench.clt.training.kernels import (
     Active,
@@ -32,7 +31,7 @@ from workbench.clt.training.kernels import (
 from workbench.clt.training.parameters import Normalisation, Parameters
 from workbench.models import READ_HOOK, LoadedModel, run_decoder, unembed
 
-# Logits held at once, in values: 64 MB in float32, three times over with what backward needs.
+# Logits held at once, in values: 64 MB in float32, a few times over with what backward needs.
 _LOGITS = 2**24
 
 
@@ -80,51 +79,59 @@ class EndToEnd:
         rows: Int[Tensor, " chosen"],
         *,
         weight: float,
+        positions: Int[Tensor, " some"] | None = None,
     ) -> float:
         """Add ``weight`` × the gradient of the mean KL(model ‖ replacement) to every parameter's ``grad``.
 
-        The mean is over positions ≥ 1 of the chosen rows. Thresholds get no gradient.
+        The mean is over positions ≥ 1 of the chosen rows, or some of them. Thresholds get no gradient.
 
         Args:
             threshold: of the JumpReLU, by layer; not used where features have learned their own.
             rows: which of ``self.rows``.
+            positions: which predictions count, as indices into positions 1, 2, … of one row after the other; None for
+                all. A large vocabulary costs more than all layers together, so a sample of them is cheaper by far.
 
         Returns:
             The mean KL divergence in nats.
         """
         tokens = self.rows[rows]
-        own = run_decoder(self.model, tokens, [])[:, 1:].flatten(0, 1)
+        n_predictions = tokens.numel() - len(tokens)
+        at = torch.arange(n_predictions) if positions is None else positions
+        at = at.to(self.model.device)
+        own = run_decoder(self.model, tokens, [])[:, 1:].flatten(0, 1)[at]
         tensors = parameters.tensors()
         for tensor in tensors:
             tensor.requires_grad_()
         try:
             hooks = _hooks(self.model, parameters, normalisation, threshold)
             with torch.enable_grad():
-                final = run_decoder(self.model, tokens, hooks, gradient=True)[:, 1:].flatten(0, 1)
-                kl = self._divergence(own, final)
-                gradients = torch.autograd.grad(weight * kl, tensors, allow_unused=True)
+                final = run_decoder(self.model, tokens, hooks, gradient=True)[:, 1:].flatten(0, 1)[at]
+            kl, final_gradient = self._divergence(own, final.detach())
+            gradients = torch.autograd.grad(final, tensors, weight * final_gradient, allow_unused=True)
         finally:
             for tensor in tensors:
                 tensor.requires_grad_(False)
         for tensor, gradient in zip(tensors, gradients, strict=True):
             if gradient is not None:
                 tensor.grad = gradient if tensor.grad is None else tensor.grad.add_(gradient)
-        return float(kl.detach())
+        return kl
 
-    def _divergence(self, own: Float[Tensor, "token d_model"], final: Float[Tensor, "token d_model"]) -> Tensor:
-        """Return the mean KL divergence; logits exist for one block of tokens at a time, forward and backward."""
-
-        def block(own: Tensor, final: Tensor) -> Tensor:
-            p = unembed(self.model, own).log_softmax(-1)
-            q = unembed(self.model, final).log_softmax(-1)
-            return torch.nn.functional.kl_div(q, p, reduction="sum", log_target=True)
-
+    def _divergence(
+        self, own: Float[Tensor, "token d_model"], final: Float[Tensor, "token d_model"]
+    ) -> tuple[float, Float[Tensor, "token d_model"]]:
+        """Return the mean KL divergence and its gradient at ``final``; logits exist for one block at a time."""
         size = max(1, _LOGITS // self.model.d_vocab)
-        total = final.new_zeros(())
+        total, gradient = 0.0, torch.empty_like(final)
         for start in range(0, len(own), size):
             piece = slice(start, start + size)
-            total = total + checkpoint(block, own[piece], final[piece], use_reentrant=False)
-        return total / len(own)
+            p = unembed(self.model, own[piece]).log_softmax(-1)
+            with torch.enable_grad():
+                x = final[piece].clone().requires_grad_()
+                q = unembed(self.model, x).log_softmax(-1)
+                kl = torch.nn.functional.kl_div(q, p, reduction="sum", log_target=True) / len(own)
+                (gradient[piece],) = torch.autograd.grad(kl, x)
+            total += float(kl.detach())
+        return total, gradient
 
 
 def _hooks(

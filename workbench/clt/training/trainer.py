@@ -223,8 +223,9 @@ class Trainer:
             raise self._diverged(f"loss of layer {', '.join(map(str, layers))}")
         backward(parameters, reads, result, objective)
         if self.end_to_end is not None and state.step >= config.kl_from * n_steps:
+            rows, positions = self._kl_rows()
             self.kl = self.end_to_end.add_gradient(
-                parameters, state.normalisation, state.threshold, self._kl_rows(), weight=config.kl_weight
+                parameters, state.normalisation, state.threshold, rows, weight=config.kl_weight, positions=positions
             )
         self.ranks.average_gradients(parameters.tensors())
         for group in state.optimiser.param_groups:
@@ -248,13 +249,24 @@ class Trainer:
         """Return which features are dead: that have not fired for ``dead_after`` tokens."""
         return (self.state.step - self.state.last_fired) * self.config.batch_tokens > self.config.dead_after
 
-    def _kl_rows(self) -> Int[Tensor, " row"]:
-        """Return which rows the replacement model runs on in this step; each comes once before any comes again."""
+    def _kl_rows(self) -> tuple[Int[Tensor, " row"], Int[Tensor, " position"]]:
+        """Return the rows that the replacement model runs on in this step, and which of their predictions count.
+
+        Each row comes once before any comes again; of each, a random sample of the predictions is taken.
+        """
         assert self.end_to_end is not None
-        n_rows, each = len(self.end_to_end.rows), self.config.kl_rows
-        round_, first = divmod(self.state.step * each, n_rows)
-        rows = shuffled(n_rows, seed=self.config.seed, round_=round_).roll(-first)[:each]
-        return rows[self.ranks.share(len(rows))] if self.ranks.by_data else rows
+        config, (n_rows, length) = self.config, self.end_to_end.rows.shape
+        round_, first = divmod(self.state.step * config.kl_rows, n_rows)
+        rows = shuffled(n_rows, seed=config.seed, round_=round_).roll(-first)[: config.kl_rows]
+        sample = min(length - 1, config.kl_positions)
+        # Drawn for every row by itself, so that several processes draw what one would.
+        drawn = [
+            shuffled(length - 1, seed=config.seed, round_=self.state.step * config.kl_rows + row)[:sample].sort().values
+            for row in range(len(rows))
+        ]
+        mine = self.ranks.share(len(rows)) if self.ranks.by_data else slice(None)
+        positions = [row * (length - 1) + chosen for row, chosen in enumerate(drawn[mine])]
+        return rows[mine], torch.cat(positions)
 
     def _resample(self, dead: Tensor, reads: Tensor, result: StepResult) -> None:
         """Point dead features at tokens that are reconstructed badly.

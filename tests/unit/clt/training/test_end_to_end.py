@@ -101,6 +101,32 @@ def test_the_gradient_is_added_to_what_is_there_and_weights_keep_no_graph() -> N
     assert not any(tensor.requires_grad for tensor in parameters.tensors())
 
 
+def test_a_sample_of_the_predictions_gives_their_part_of_the_gradient() -> None:
+    """The mean over all is the mean of the means over two halves."""
+    model = tiny_model("llama")
+    clt = one_threshold_a_layer(tiny_clt(model))
+    scales = normalisation(model)
+    term = EndToEnd(model, ROWS)
+    every = torch.arange(ROWS.numel() - len(ROWS))
+
+    def gradient(*samples: torch.Tensor | None) -> tuple[float, torch.Tensor]:
+        parameters = in_float64(Parameters.unfold(clt, clt.config, scales))
+        weight = 1 / len(samples)
+        kls = [
+            term.add_gradient(
+                parameters, scales, clt.threshold[:, 0], torch.arange(3), weight=weight, positions=positions
+            )
+            for positions in samples
+        ]
+        assert parameters.W_enc[0].grad is not None
+        return sum(kls) / len(kls), parameters.W_enc[0].grad
+
+    whole, halves = gradient(None), gradient(every[::2], every[1::2])
+    assert halves[0] == pytest.approx(whole[0], rel=1e-9)
+    # Rotary angles and softmax are float32 in Llama itself.
+    torch.testing.assert_close(halves[1], whole[1], rtol=1e-5, atol=1e-7)
+
+
 def test_a_run_with_the_kl_ends_with_a_smaller_one(tmp_path: Path) -> None:
     """From the same start, on the same tokens: what the term does, and nothing else."""
     model = tiny_model("llama", dtype=torch.float32)
