@@ -95,7 +95,7 @@ def forward(
             errors[layer].addmm_(reads[layer], parameters.W_skip[layer].T)
     _add_reconstruction(errors, parameters, [selection.active for selection in selected], ranks)
     aux_errors = None
-    if ranks.any(any(selection.aux is not None for selection in selected)):
+    if objective.aux_k and ranks.any(any(selection.aux is not None for selection in selected)):
         aux_errors = errors.clone() if first else torch.zeros_like(errors)
         _add_reconstruction(aux_errors, parameters, [selection.aux for selection in selected], ranks)
     fvu = torch.linalg.vector_norm(errors, dim=(1, 2)).pow_(2).div_(errors[0].numel())
