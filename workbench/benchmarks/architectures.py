@@ -74,7 +74,9 @@ class Run:
             self._one(variant, shared)
 
     def _check_conditions(self) -> None:
-        conditions = {"recipe": self.base.model_dump(mode="json"), "seconds": self.seconds, "prompts": self.prompts}
+        # What the recipe says and no defaults: a field that a later version adds is no other condition.
+        recipe = self.base.model_dump(mode="json", exclude_unset=True)
+        conditions = {"recipe": recipe, "seconds": self.seconds, "prompts": self.prompts}
         path = self.folder / "conditions.json"
         if not path.exists():
             write_json(path, conditions)
