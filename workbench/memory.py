@@ -30,13 +30,16 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def require_memory(n_bytes: int, what: str, remedy: str) -> None:
+def require_memory(n_bytes: int, what: str, remedy: str, *, available: int | None = None) -> None:
     """Check that memory will suffice before a long job starts.
+
+    Args:
+        available: free bytes of what is to hold it; by default this machine's memory.
 
     Raises:
         ResourceError: less than ``n_bytes`` are available.
     """
-    available = available_memory()
+    available = available_memory() if available is None else available
     if available < n_bytes:
         raise ResourceError(
             f"{what} needs {n_bytes / 1e9:.1f} GB of memory, but {available / 1e9:.1f} GB are available: {remedy}."

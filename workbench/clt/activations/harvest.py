@@ -72,13 +72,14 @@ class Harvester:
         reads, writes = capture_reads_and_writes(
             self.model, tokens, read_hook=self.read_hook, write_hook=self.write_hook, dtype=torch.float32
         )
-        for hook, sites in ((self.read_hook, reads[:, :, 1:]), (self.write_hook, writes[:, :, 1:])):
-            if not is_finite(sites):
-                layer = next(layer for layer, site in enumerate(sites) if not is_finite(site))
-                raise ModelError(
-                    f"The activations of {self.model.name!r} at {hook.format(layer=layer)} hold a NaN or an infinity: "
-                    'harvest with dtype = "float32", or check the model.'
-                )
+        # In the order of the model, so that the layer that is named is the one where it began.
+        for layer in range(self.model.n_layers):
+            for hook, sites in ((self.read_hook, reads), (self.write_hook, writes)):
+                if not is_finite(sites[layer, :, 1:]):
+                    raise ModelError(
+                        f"The activations of {self.model.name!r} at {hook.format(layer=layer)} hold a NaN or an "
+                        'infinity: harvest with dtype = "float32", or check the model.'
+                    )
         return torch.cat([reads, writes])[:, :, 1:].flatten(1, 2).cpu()
 
     def keep(

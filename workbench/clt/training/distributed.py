@@ -81,7 +81,7 @@ class Ranks:
         mine = self.features(config.n_features)
         return config.model_copy(update={"n_features": mine.stop - mine.start})
 
-    def require_even(self, *, n_features: int, batch_tokens: int) -> None:
+    def require_even(self, *, n_features: int, batch_tokens: int, kl_rows: int = 0) -> None:
         """Check that the work divides among the processes.
 
         Raises:
@@ -90,6 +90,7 @@ class Ranks:
         for name, value, split in (
             ("n_features", n_features, self.by_features),
             ("batch_tokens", batch_tokens, self.world > 1),
+            ("kl_rows", kl_rows, self.by_data),
         ):
             if split and value % self.world:
                 raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 from collections.abc import Callable, Iterable
@@ -115,7 +116,9 @@ class TrainingRun:
                 does not divide among the processes.
             ResourceError: memory or disk will not suffice.
         """
-        self.ranks.require_even(n_features=self.config.n_features, batch_tokens=self.config.batch_tokens)
+        config = self.config
+        kl_rows = config.kl_rows if config.kl_weight else 0
+        self.ranks.require_even(n_features=config.n_features, batch_tokens=config.batch_tokens, kl_rows=kl_rows)
         if self.ranks.is_first:
             self._prepare_folder(resume=resume)
         self.ranks.barrier()
@@ -128,22 +131,17 @@ class TrainingRun:
             require_same_recipe(self.out, recipe_of(self.out), self.config, free=FREE_FIELDS | free)
         elif resume and self.out.exists() and any(self.out.iterdir()):
             raise ConfigError(f"{self.out} holds no training run to resume: choose another --out.")
+        buffers = self.ranks.world if self.config.stream else 1
         cache = sum(
-            ActivationStore.n_bytes(
+            n_stores
+            * ActivationStore.n_bytes(
                 capacity=tokens, n_layers=self.model.n_layers, d_model=self.model.d_model, storage=self.config.cache
             )
-            for tokens, folder in self._stores()
+            for n_stores, (tokens, folder) in zip((1, buffers), self._stores(), strict=True)
             if not ActivationStore.exists(folder)
         )
-        # Every process holds the whole transcoder, or all together hold it once.
-        copies = self.ranks.world if self.ranks.by_data else 1
         weights = 4 * self.clt_config.n_parameters
-        batch = 4 * self.config.batch_tokens * 2 * self.model.n_layers * self.model.d_model
-        require_memory(
-            6 * weights * copies + 4 * batch,
-            f"Training {self.clt_config.n_parameters / 1e6:.1f} M parameters",
-            "lower n_features, window or batch_tokens",
-        )
+        self._require_memory(weights)
         require_disk(self.out, cache + 6 * weights, "This training run")
         shared = f", {self.config.parallel} shared out to {self.ranks.world} processes" if self.ranks.world > 1 else ""
         self.say(
@@ -152,6 +150,20 @@ class TrainingRun:
             f"{cache / 1e9:.2f} GB of activations in {self.out}{shared}"
         )
         write_json(self.out / RECIPE, self.config.model_dump(mode="json"))
+
+    def _require_memory(self, weights: int) -> None:
+        batch = 4 * self.config.batch_tokens * 2 * self.model.n_layers * self.model.d_model
+        ranks = self.ranks
+        on_gpu = ranks.device.type == "cuda"
+        # Weights, gradients, both moments, and room for what comes and goes. A GPU has one part to hold; processes
+        # that share the machine's memory hold the whole transcoder each, or all together hold it once.
+        parts = 1 / ranks.world if on_gpu and ranks.by_features else ranks.world if ranks.by_data and not on_gpu else 1
+        require_memory(
+            math.ceil(6 * weights * parts) + 4 * batch,
+            f"Training {self.clt_config.n_parameters / 1e6:.1f} M parameters",
+            "lower n_features, window or batch_tokens",
+            available=torch.cuda.mem_get_info(ranks.device)[0] if on_gpu else None,
+        )
 
     @property
     def _own(self) -> TrainConfig:

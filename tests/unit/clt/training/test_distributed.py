@@ -9,9 +9,12 @@ from typing import Any, Literal
 import pytest
 import torch
 from helpers import tiny_recipe, tiny_training_run, train_to_the_end
-from processes import in_processes, train_part
+from processes import in_processes, resume_part, stop_part, train_part
 
 from workbench.clt.training.checkpoint import TrainState, load_checkpoint
+from workbench.clt.training.distributed import Ranks
+from workbench.errors import ConfigError
+from workbench.files import read_json
 
 Way = Literal["data", "features"]
 WAYS: tuple[Way, ...] = ("data", "features")
@@ -46,3 +49,49 @@ def test_two_processes_train_what_one_trains(way: Way, tmp_path: Path) -> None:
         rtol=1e-3,
         atol=1e-4,
     )
+
+
+def test_a_run_that_two_processes_began_is_ended_by_one(tmp_path: Path) -> None:
+    """One of the two is asked to stop: both do after the same step."""
+    alone = tiny_training_run(tmp_path / "alone", lr=1e-3)
+    train_to_the_end(alone)
+
+    in_processes(2, "features", stop_part, tmp_path / "begun", {"lr": 1e-3}, 20)
+    assert load_checkpoint(tmp_path / "begun", alone.config).step < 36
+    train_to_the_end(tiny_training_run(tmp_path / "begun", lr=1e-3), resume=True)
+
+    assert len(fvu(tmp_path / "begun")) == 36
+    torch.testing.assert_close(fvu(tmp_path / "begun"), fvu(tmp_path / "alone"), rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_in_a_stream_each_process_harvests_its_share_and_goes_on_with_it(way: Way, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"stream": True, "buffer_tokens": 400, "epochs": 2, "batch_tokens": 50}
+
+    in_processes(2, way, train_part, tmp_path / "whole", options)
+    in_processes(2, way, stop_part, tmp_path / "stopped", options, 30)
+    with pytest.raises(ConfigError, match="as many as it was started with"):
+        train_to_the_end(tiny_training_run(tmp_path / "stopped", **options), resume=True)
+    in_processes(2, way, resume_part, tmp_path / "stopped", options)
+
+    report = read_json(tmp_path / "whole" / "report.json")
+    assert (report["token_passes"], report["machine"]["processes"]) == (2 * 1_200, 2)
+    for rank in (0, 1):
+        buffer = tmp_path / "whole" / "activations" / f"rank-{rank}-of-2" / "activations.bin"
+        assert buffer.stat().st_size == 200 * 6 * 16
+    assert report["fvu"] < 0.9
+    # Two numbers have one sum, whatever the order: a run on two processes is resumed to the bit too.
+    config = tiny_recipe(**options)
+    stopped, whole = (load_checkpoint(tmp_path / name, config) for name in ("stopped", "whole"))
+    assert_same(stopped, whole, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("name", "way"), [("n_features", "features"), ("batch_tokens", "data"), ("kl_rows", "data")])
+def test_what_does_not_divide_is_refused(name: str, way: Way, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"n_features": 60, "batch_tokens": 120, "kl_weight": 0.1} | {name: 31}
+    if way == "features":
+        del options["kl_weight"]
+    run = tiny_training_run(tmp_path, ranks=Ranks(rank=0, world=5, parallel=way), parallel=way, **options)
+
+    with pytest.raises(ConfigError, match=rf"{name} = 31 does not divide among 5 processes"):
+        run.prepare(resume=False)

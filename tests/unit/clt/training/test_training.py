@@ -16,10 +16,11 @@ import torch
 from helpers import tiny_hf_model, tiny_model, tiny_prompt, tiny_tokenizer, tiny_training_run, train_to_the_end
 
 from workbench.clt import load_clt
-from workbench.clt.training.checkpoint import load_checkpoint
+from workbench.clt.training.checkpoint import TrainState, load_checkpoint
 from workbench.clt.training.trainer import StopFlag
-from workbench.errors import ConfigError, FormatError, ResourceError
+from workbench.errors import CLTError, ConfigError, FormatError, ModelError, ResourceError
 from workbench.files import read_json
+from workbench.models import from_huggingface
 
 
 def metrics(out: Path) -> list[dict[str, Any]]:
@@ -168,6 +169,61 @@ def test_a_truncated_checkpoint_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(FormatError, match="truncated"):
         run.train()
+
+
+def test_a_cache_of_another_model_is_refused(tmp_path: Path) -> None:
+    first = tiny_training_run(tmp_path)
+    first.prepare(resume=False)
+    assert first.harvest()
+    other = tiny_training_run(tmp_path, model=tiny_model("llama", dtype=torch.float32, seed=1))
+    other.prepare(resume=True)
+
+    with pytest.raises(ConfigError, match=r"The activation cache in .* is of another recipe or model: choose another"):
+        other.harvest()
+
+
+def test_a_recipe_may_change_until_training_begins_but_not_what_was_harvested(tmp_path: Path) -> None:
+    first = tiny_training_run(tmp_path)
+    first.prepare(resume=False)
+    assert first.harvest()
+
+    tiny_training_run(tmp_path, lr=1e-4).prepare(resume=True)
+    with pytest.raises(ConfigError, match=r"another recipe \(row_length 16 → 12\)"):
+        tiny_training_run(tmp_path, row_length=12).prepare(resume=True)
+
+
+def test_activations_with_nan_are_refused(tmp_path: Path) -> None:
+    hf_model: Any = tiny_hf_model("llama", dtype=torch.float32)
+    hf_model.model.layers[1].mlp.down_proj.weight.data[0, 0] = float("nan")
+    model = from_huggingface(hf_model, tiny_tokenizer(), name="tiny", start_token_id=0, fingerprint="damaged")
+    run = tiny_training_run(tmp_path, model=model)
+    run.prepare(resume=False)
+
+    with pytest.raises(ModelError, match=r"at blocks\.1\.hook_mlp_out hold a NaN or an infinity: harvest with"):
+        run.harvest()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    stopped = tiny_training_run(tmp_path, stop=StopAfter(20))
+    stopped.prepare(resume=False)
+    assert stopped.harvest()
+    assert not stopped.train()
+    before = load_checkpoint(tmp_path, stopped.config)
+    diverging = tiny_training_run(tmp_path)
+    start = diverging.start
+
+    def broken() -> TrainState:
+        state = start()
+        state.parameters.b_dec[2][0] = float("inf")
+        return state
+
+    diverging.start = broken  # type: ignore[method-assign]
+    with pytest.raises(CLTError, match=rf"diverged at step {before.step}: the loss of layer 2 became NaN or infinite"):
+        diverging.train()
+
+    after = load_checkpoint(tmp_path, stopped.config)
+    assert after.step == before.step
+    assert torch.equal(after.parameters.b_dec[2], before.parameters.b_dec[2])
 
 
 def test_a_killed_process_loses_its_last_steps_and_nothing_else(tmp_path: Path) -> None:
