@@ -25,7 +25,7 @@ from workbench.clt.training.run import TrainingRun
 from workbench.clt.training.trainer import StopFlag
 from workbench.errors import WorkbenchError
 from workbench.files import read_json, write_json
-from workbench.models import load_model
+from workbench.models import LoadedModel, load_model
 
 EXIT_ERROR, EXIT_STOPPED = 2, 130
 HARVEST = "harvest.json"
@@ -35,6 +35,7 @@ def train(
     recipe: TrainConfig,
     out: Path,
     *,
+    model: LoadedModel | None = None,
     resume: bool = False,
     harvest_only: bool = False,
     device: str = "auto",
@@ -47,6 +48,7 @@ def train(
 
     Args:
         out: the run's folder.
+        model: the recipe's model, from :func:`harvest_model`; None loads it.
         harvest_only: only cache the activations; ``resume`` trains on them.
         say: receives one line a stage; of the first process alone.
         stop: asked between two steps whether to save and leave; signals set it too.
@@ -62,8 +64,7 @@ def train(
     stop, watch = stop or StopFlag(), watch or Watch()
     with stop.catching(), joined(recipe.parallel, device=device) as ranks:
         tell = say if ranks.is_first else (lambda line: None)
-        dtype = _harvest_dtype(recipe, out, ranks)
-        model = load_model(recipe.model, dtype=dtype, device=ranks.device)
+        model = model or harvest_model(recipe, out, ranks)
         if not ranks.is_first:
             watch = Watch()
         run = TrainingRun.from_recipe(
@@ -71,7 +72,7 @@ def train(
         )
         run.prepare(resume=resume)
         if ranks.is_first:
-            write_json(out / HARVEST, {"dtype": str(dtype).removeprefix("torch.")})
+            write_json(out / HARVEST, {"dtype": str(model.dtype).removeprefix("torch.")})
         watch.stage("harvesting")
         done = run.harvest()
         if done and not harvest_only:
@@ -89,6 +90,16 @@ def train(
         # The others keep the rendezvous alive until the first has written its files.
         ranks.barrier()
         return report
+
+
+def harvest_model(recipe: TrainConfig, out: Path, ranks: Ranks) -> LoadedModel:
+    """Return a recipe's model as a run in this folder harvests with it.
+
+    Raises:
+        ModelError: the model is unknown or not fetched.
+        ResourceError: memory does not suffice.
+    """
+    return load_model(recipe.model, dtype=_harvest_dtype(recipe, out, ranks), device=ranks.device)
 
 
 def _harvest_dtype(recipe: TrainConfig, out: Path, ranks: Ranks) -> torch.dtype:

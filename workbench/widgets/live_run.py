@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench.clt import CLT, load_clt
+from workbench.clt.train import harvest_model
 from workbench.clt.train import train as train_clt
 from workbench.clt.training.config import TrainConfig, load_train_config, recipe_from
 from workbench.clt.training.control import Control, Watch
+from workbench.clt.training.distributed import joined
 from workbench.clt.training.run import EXPORT, RECIPE
 from workbench.errors import ConfigError, WorkbenchError
 from workbench.widgets.training_monitor import TrainingMonitor
@@ -39,11 +41,8 @@ class LiveRun:
         self._control.held = self.monitor.show_held
         self._report: dict[str, Any] | None = None
         self._error: Exception | None = None
-        self._thread = threading.Thread(
-            target=self._train, kwargs={"resume": resume, "device": device}, name="LiveRun", daemon=True
-        )
-        self._thread.start()
-        atexit.register(self._at_exit)
+        self._resume, self._device = resume, device
+        self._thread = threading.Thread(target=self._train, name="LiveRun", daemon=True)
 
     def __repr__(self) -> str:
         return f"<LiveRun {self.out}: {self.monitor.phase}>"
@@ -119,12 +118,35 @@ class LiveRun:
         assert self.report
         return load_clt(self.out / EXPORT)
 
-    def _train(self, *, resume: bool, device: str) -> None:
+    def start(self) -> None:
+        """Load the model and begin to train; called once, by :func:`train`.
+
+        Raises:
+            WorkbenchError: the model cannot be loaded.
+        """
+        # On the caller's thread: while a model is loaded, torch's default dtype is that of the model, for all threads.
+        try:
+            with joined(self.recipe.parallel, device=self._device) as ranks:
+                self._model = harvest_model(self.recipe, self.out, ranks)
+        except WorkbenchError as error:
+            self.monitor.show_end("failed", error=str(error))
+            raise
+        self._thread.start()
+        atexit.register(self._at_exit)
+
+    def _train(self) -> None:
         monitor = self.monitor
         watch = Watch(stage=monitor.show_stage, harvested=monitor.show_harvest, stepped=monitor.show_step)
         try:
             self._report = train_clt(
-                self.recipe, self.out, resume=resume, device=device, stop=self._control, watch=watch, progress=False
+                self.recipe,
+                self.out,
+                model=self._model,
+                resume=self._resume,
+                device=self._device,
+                stop=self._control,
+                watch=watch,
+                progress=False,
             )
         except Exception as error:  # noqa: BLE001
             # wait() raises it; who does not wait sees it in the widget.
@@ -140,6 +162,8 @@ class LiveRun:
                 monitor.show_end("finished", report=self._report)
         finally:
             atexit.unregister(self._at_exit)
+            # Half a gigabyte that nobody needs any more.
+            del self._model
 
     def _at_exit(self) -> None:
         self._control.stop()
@@ -168,8 +192,9 @@ def train(
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        ConfigError: the recipe cannot be used, or the folder holds a run already. What goes wrong later is shown in
-            the monitor and raised by :meth:`LiveRun.wait`.
+        ConfigError: the recipe cannot be used, or the folder holds a run already.
+        ModelError: the model is unknown or not fetched. What goes wrong later is shown in the monitor and raised by
+            :meth:`LiveRun.wait`.
     """
     if isinstance(recipe, (str, Path)):
         recipe = load_train_config(recipe)
@@ -180,6 +205,7 @@ def train(
         raise ConfigError(f"{folder} already holds a training run: set resume=True or choose another out.")
     run = LiveRun(recipe, folder, resume=resume, device=device)
     _show(run.monitor)
+    run.start()
     return run
 
 

@@ -95,20 +95,25 @@ def test_a_stopped_run_is_saved_and_goes_on_later(start: Callable[..., LiveRun])
     assert more.monitor.metrics["step"].min() == saved + 1
 
 
-def test_what_goes_wrong_in_the_thread_is_shown_and_raised(
+def test_what_goes_wrong_in_the_thread_is_shown_and_raised(start: Callable[..., LiveRun]) -> None:
+    run = start(tokens=9_000_000, epochs=1)
+
+    with pytest.raises(ConfigError, match="The corpus ended"):
+        run.wait(SECONDS)
+    assert run.monitor.phase == "failed"
+    assert run.monitor.error.startswith("The corpus ended")
+    assert not run.monitor.wait(0)
+
+
+def test_a_model_that_is_not_here_is_said_at_once(
     start: Callable[..., LiveRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(name: str, **options: Any) -> None:
         raise ModelError("The weights are not here: fetch them.")
 
     monkeypatch.setattr("workbench.clt.train.load_model", missing)
-    run = start()
-
     with pytest.raises(ModelError, match="The weights are not here"):
-        run.wait(SECONDS)
-    assert run.monitor.phase == "failed"
-    assert run.monitor.error == "The weights are not here: fetch them."
-    assert not run.monitor.wait(0)
+        start()
 
 
 def test_a_wait_that_is_too_short_leaves_the_run_alone(start: Callable[..., LiveRun]) -> None:

@@ -41,7 +41,7 @@ export class Tables {
         plain(course.at("fvu", row)),
         plain(course.at("l0", row)),
         percent(course.at("dead", row)),
-        plain(course.at("lr", row)),
+        String(Number(course.at("lr", row).toPrecision(2))),
         Math.round(course.at("tokens_per_s", row)).toLocaleString("en"),
       ]);
       fill(this.#course, ...cells.map(tableRow));

@@ -51,6 +51,9 @@ class Tile {
 /** Return tokens a second without digits that mean nothing. */
 const speed = (value: number) => (Number.isFinite(value) ? Math.round(value).toLocaleString("en") : "–");
 
+/** Return a learning rate, of which two digits count. */
+const rate = (value: number) => (Number.isFinite(value) ? String(Number(value.toPrecision(2))) : "–");
+
 export class Tiles {
   readonly element: HTMLElement;
   readonly #fvu = new Tile("FVU", "fvu");
@@ -70,10 +73,10 @@ export class Tiles {
     const fvu = smooth(column("fvu"));
     const step = course.last("step");
     const over = phase === "finished";
-    this.#fvu.show(plain(fvu.at(-1) ?? Number.NaN), "of the variance is unexplained", fvu);
+    this.#fvu.show(plain(fvu.at(-1) ?? Number.NaN), "variance unexplained", fvu);
     this.#l0.show(plain(course.last("l0")), `k is ${about.k}`, column("l0"));
     this.#dead.show(percent(course.last("dead")), "of all features", column("dead"));
-    this.#rate.show(plain(course.last("lr")), course.length && !over ? ratePhase(about, step) : "", column("lr"));
+    this.#rate.show(rate(course.last("lr")), course.length && !over ? ratePhase(about, step) : "", column("lr"));
     this.#speed.show(speed(course.last("tokens_per_s")), "mean of this sitting", column("tokens_per_s"));
     const took = `${duration(course.last("seconds"))} so far`;
     if (over) this.#left.show("none", course.length ? `${duration(course.last("seconds"))} in all` : "");
