@@ -81,7 +81,7 @@ class TrainConfig(BaseModel):
     threshold_from: float = Field(
         default=0.5, ge=0, le=1, description="share of the steps with top-k; then JumpReLU, as the transcoder is used"
     )
-    sparsity: float = Field(default=0.01, ge=0, description="jumprelu: coefficient of the tanh penalty")
+    sparsity: float = Field(default=0.03, ge=0, description="jumprelu: coefficient of the tanh penalty")
     sparsity_warmup: float = Field(default=1.0, ge=0, le=1, description="jumprelu: share of the steps that it rises")
     saturation: PositiveFloat = Field(default=4.0, description="jumprelu: c of tanh(c · decoder norm · activation)")
     bandwidth: PositiveFloat = Field(default=1.0, description="jumprelu: width of the kernel around a threshold")

@@ -147,9 +147,9 @@ def test_autograd_agrees_with_finite_differences(case: Case) -> None:
 @pytest.mark.parametrize("threshold", [2.0, -9.0], ids=["few are active", "all are active"])
 def test_the_sizes_of_a_real_layer_take_the_fast_ways_and_give_the_same(threshold: float) -> None:
     generator = torch.Generator().manual_seed(0)
-    pre, decoder = torch.randn(2_048, 40, generator=generator), torch.randn(40, 8, generator=generator)
+    pre, decoder = torch.randn(20_480, 40, generator=generator), torch.randn(40, 8, generator=generator)
     active = above(pre, threshold)
-    out = torch.zeros(2_048, 8)
+    out = torch.zeros(20_480, 8)
 
     add_decoded(out, active, decoder)
 
