@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from workbench.cli.output import console, print_json
 from workbench.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 
@@ -19,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Measure speed and memory.", rich_markup_mode=None, no_args_is_help=True)
     group.callback()(lambda: None)
     group.command("attribution")(attribution)
+    group.command("training")(training)
     app.add_typer(group, name="bench")
 
 
@@ -59,14 +62,106 @@ def attribution(
         _show(result)
 
 
-def _show(result: dict[str, Any]) -> None:
-    out = console()
-    facts = result["machine"]
+def training(
+    model: Annotated[list[str] | None, typer.Option("--model", help="A model (repeatable) [default: both].")] = None,
+    features: Annotated[
+        list[int] | None,
+        typer.Option("--features", min=1, help="Features a layer (repeatable) [default: 1024, 2048]."),
+    ] = None,
+    window: Annotated[
+        list[str] | None,
+        typer.Option("--window", help="Layers that a feature writes to, or full (repeatable) [default: 1, 4, full]."),
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="Of the products; float32.")] = "float32",
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Tokens of a step.")] = 1024,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.0, help="Of training steps a case.")] = 10.0,
+    rival: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VENV",
+            help="Another trainer and a virtual environment that holds it: both by turns (repeatable). "
+            "decode-clt, eai-sparsify or llamascopium.",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure training from cached activations, the harvest of activations, and how near that is to the limit."""
+    from workbench.benchmarks import training as benchmark
+
+    result = benchmark.run(
+        model or benchmark.MODELS,
+        features=features or benchmark.FEATURES,
+        windows=window or benchmark.WINDOWS,
+        precision=precision,
+        batch_tokens=batch,
+        seconds=seconds,
+        rivals=_environments(rival or ()),
+        say=_say,
+    )
+    if json:
+        print_json(result)
+    else:
+        _show_training(result)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _environments(rivals: Iterable[str]) -> dict[str, str]:
+    pairs = [rival.partition("=") for rival in rivals]
+    for name, _, venv in pairs:
+        if not (name and venv):
+            raise ConfigError(f"--rival {name} names no environment: give NAME=VENV, such as eai-sparsify=/tmp/venv.")
+    return {name: venv for name, _, venv in pairs}
+
+
+def _show_machine(out: Console, facts: dict[str, Any]) -> None:
     out.print(
         f"{facts['cores']} cores, {facts['threads']} threads, {facts['matmul_gflops']} GFLOP/s in matrix products, "
         f"load {facts['load'][0]} before the first case\n",
         soft_wrap=True,
     )
+
+
+def _show_training(result: dict[str, Any]) -> None:
+    out = console()
+    _show_machine(out, result["machine"])
+    for model, speed in result["harvest_tokens_per_second"].items():
+        out.print(f"harvest {model}: {speed:,.0f} tokens/s in {result['harvest_dtypes'][model]}", soft_wrap=True)
+    rows = [
+        (
+            row["model"],
+            f"{row['features']:,}",
+            str(row["window"]),
+            "yes" if row["skip"] else "no",
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['limit_tokens_per_second']:,.0f}",
+            f"{row['fraction_of_limit']:.0%}",
+            f"{row['optimiser_bytes'] / 1e9:.2f}",
+            f"{row['matmul_gflops']:.0f}",
+            f"{row['copy_gb_per_second']:.0f}",
+        )
+        for row in result["runs"]
+    ]
+    columns = ("model", "features", "window", "skip", "tokens/s", "limit", "reached", "Adam GB", "GFLOP/s", "GB/s")
+    out.print()
+    out.print(_table(columns, rows))
+    for case in result["skipped"]:
+        out.print(f"skipped: {case['reason']}", soft_wrap=True)
+    for row in result.get("rivals", ()):
+        about = f"{row['rival']}, {row['model']}, {row['features']} features, window {row['window']}"
+        told = row.get("error") or (
+            f"{row['tokens_per_second']:,.1f} tokens/s, here {row['our_tokens_per_second']:,.1f} by turns "
+            f"({row['ratio']} ×)"
+        )
+        out.print(f"{about}: {told}", soft_wrap=True)
+
+
+def _show(result: dict[str, Any]) -> None:
+    out = console()
+    _show_machine(out, result["machine"])
     one = result.get("uncapped_9_tokens")
     if one:
         out.print(
