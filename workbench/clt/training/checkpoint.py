@@ -83,8 +83,9 @@ def save_checkpoint(folder: Path, state: TrainState, config: TrainConfig, ranks:
 
 
 def _delete_others(folder: Path, *, keep: set[str]) -> None:
-    # The index goes before the files that it names.
-    for path in (folder / INDEX, folder / NAME, *folder.glob("checkpoint.step-*.safetensors")):
+    # The index goes before the files that it names; a process that was killed left what it was writing.
+    others = (*folder.glob("checkpoint.step-*.safetensors"), *folder.glob(".checkpoint.*.part"))
+    for path in (folder / INDEX, folder / NAME, *others):
         if path.name not in keep:
             path.unlink(missing_ok=True)
 

@@ -55,9 +55,14 @@ def harvested(out: Path) -> int:
     return int(json.loads(record.read_text(encoding="utf-8"))["state"].get("tokens", 0)) if record.exists() else 0
 
 
+def half_written(out: Path) -> set[Path]:
+    return set(out.glob(".checkpoint.safetensors.*.part"))
+
+
 def kill_when(process: ForkServerProcess, is_time: Callable[[], bool]) -> None:
     while not is_time():
         assert process.is_alive(), "the moment never came"
+        time.sleep(0.0005)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -70,10 +75,12 @@ def test_killed_amid_harvest_amid_a_step_and_amid_a_checkpoint(uninterrupted: Pa
     kill_when(start_training(tmp_path, OPTIONS), lambda: harvested(tmp_path) >= tokens)
     assert n_steps(tmp_path) == 0
     kill_when(start_training(tmp_path, OPTIONS), lambda: n_steps(tmp_path) >= step)
-    kill_when(start_training(tmp_path, OPTIONS), lambda: any(tmp_path.glob(".checkpoint.safetensors.*.part")))
+    left = half_written(tmp_path)
+    kill_when(start_training(tmp_path, OPTIONS), lambda: bool(half_written(tmp_path) - left))
     assert n_steps(tmp_path) < STEPS
 
     assert_same_bits(finished(tmp_path), uninterrupted)
+    assert not half_written(tmp_path)
 
 
 @pytest.mark.soak
