@@ -21,7 +21,7 @@ class Batches(Protocol):
     n_steps: int
 
     def batch(self, step: int) -> Float[Tensor, "site token d_model"]:
-        """Return the activations of one step, for the caller to change in place."""
+        """Return the activations of one step, for the caller to change in place until the next call."""
         ...
 
     def must_refill(self, step: int) -> bool:
@@ -60,7 +60,7 @@ class CachedBatches:
         size = self.config.batch_tokens
         # Sorted rows are read front to back: the shuffle is across batches, the order within one is irrelevant.
         rows = self._order[position * size : (position + 1) * size].sort().values
-        return self.store.read(rows.chunk(self._n_parts)[self._part])
+        return self.store.read(rows.chunk(self._n_parts)[self._part], reuse=True)
 
     def must_refill(self, step: int) -> bool:
         return False
@@ -126,7 +126,7 @@ class StreamedBatches:
             order = shuffled(len(rows), seed=self.config.seed, round_=phase * self.config.epochs + epoch)
             self._key, self._order = (phase, epoch), rows[order]
         size = self.config.batch_tokens
-        return self.store.read(self._order[position * size : (position + 1) * size].sort().values)
+        return self.store.read(self._order[position * size : (position + 1) * size].sort().values, reuse=True)
 
 
 class GatheredBatches:

@@ -41,6 +41,7 @@ class ActivationStore:
         self.folder, self.capacity, self.n_layers, self.d_model = folder, capacity, n_layers, d_model
         self.storage: Storage = storage
         self.state: dict[str, Any] = {}
+        self._buffers: tuple[Tensor, Tensor] | None = None
         shape = (capacity, 2 * n_layers, d_model)
         mode: Literal["r+", "w+"] = "w+" if create else "r+"
         if storage == "int8":
@@ -127,12 +128,22 @@ class ActivationStore:
         else:
             self.values[span] = by_token.to(torch.bfloat16)
 
-    def read(self, rows: Int[Tensor, " token"]) -> Float[Tensor, "site token d_model"]:
-        """Return some tokens' activations in float32, site by site."""
-        stored = self.values.index_select(0, rows).transpose(0, 1)
-        out = torch.empty(stored.shape)
+    def read(self, rows: Int[Tensor, " token"], *, reuse: bool = False) -> Float[Tensor, "site token d_model"]:
+        """Return some tokens' activations in float32, site by site.
+
+        Args:
+            reuse: return the same memory as the call before, whose result is then overwritten. Fresh pages for every
+                batch cost a training step a twentieth of its time.
+        """
+        shape = (len(rows), 2 * self.n_layers, self.d_model)
+        if not reuse or self._buffers is None or self._buffers[0].shape != shape:
+            staged, out = self.values.new_empty(shape), torch.empty(shape[1], shape[0], shape[2])
+            self._buffers = (staged, out) if reuse else None
+        else:
+            staged, out = self._buffers
+        torch.index_select(self.values, 0, rows, out=staged)
         # copy_ converts int8 an order of magnitude faster than a mixed-dtype product does.
-        out.copy_(stored)
+        out.copy_(staged.transpose(0, 1))
         if self.storage == "int8":
             out.mul_(self.scales.index_select(0, rows).transpose(0, 1))
         return out

@@ -68,12 +68,14 @@ def forward(
     threshold: Float[Tensor, " layer"] | None = None,
     objective: Objective = RECONSTRUCTION,
     ranks: Ranks = ALONE,
+    overwrite: bool = False,
 ) -> StepResult:
     """Encode, keep the top k (or with ``threshold`` what exceeds it), decode, compare.
 
     ``reads`` and ``writes`` are normalised.
 
     Args:
+        overwrite: ``writes`` may become the errors in place, which saves memory that is as large.
         objective: how active features are chosen, and what else is minimised; ``backward`` takes the same.
         ranks: who else holds a part of the batch or of the features.
     """
@@ -88,7 +90,11 @@ def forward(
         selected = [selection._replace(active=active) for selection, active in zip(selected, kept, strict=True)]
     # What no feature writes is added by one process alone where the reconstruction is summed over several.
     first = ranks.is_first or not ranks.by_features
-    errors = torch.neg(writes) if first else torch.zeros_like(writes)
+    errors = writes if overwrite else torch.empty_like(writes)
+    if first:
+        torch.neg(writes, out=errors)
+    else:
+        errors.zero_()
     for layer, bias in enumerate(parameters.b_dec if first else ()):
         errors[layer] += bias
         if parameters.W_skip:
@@ -143,14 +149,11 @@ def backward(
     for tensor in parameters.tensors():
         tensor.grad = None
     share = 1.0 / (n_layers * n_tokens)
-    grad = result.errors * (2.0 * share / d_model)
-    aux_grad = None
-    if result.aux_errors is not None:
-        aux_grad = result.aux_errors * (2.0 * share / d_model * objective.aux_coefficient)
+    errors, unit = result.errors, 2.0 * share / d_model
     for layer, selection in enumerate(result.selected):
-        parameters.b_dec[layer].grad = grad[layer].sum(0)
+        parameters.b_dec[layer].grad = errors[layer].sum(0).mul_(unit)
         if parameters.W_skip:
-            parameters.W_skip[layer].grad = grad[layer].T @ reads[layer]
+            parameters.W_skip[layer].grad = (errors[layer].T @ reads[layer]).mul_(unit)
         norm_grad = None
         active = selection.active
         for_values = torch.zeros_like(active.values)
@@ -158,19 +161,19 @@ def backward(
             for_values, norm_grad = (
                 share * objective.sparsity * part for part in penalty(parameters, layer, active, objective)
             )
-        for_values = _features_backward(parameters, layer, active, for_values, grad, reads[layer])
+        for_values = _features_backward(parameters, layer, active, for_values, errors, unit, reads[layer])
         if norm_grad is not None:
             _norm_backward(parameters, layer, norm_grad)
-        if aux_grad is not None and selection.aux is not None:
-            _features_backward(
-                parameters, layer, selection.aux, torch.zeros_like(selection.aux.values), aux_grad, reads[layer]
-            )
+        if result.aux_errors is not None and selection.aux is not None:
+            aux, aux_unit = selection.aux, unit * objective.aux_coefficient
+            nothing = torch.zeros_like(aux.values)
+            _features_backward(parameters, layer, aux, nothing, result.aux_errors, aux_unit, reads[layer])
         if selection.near is not None:
             near = selection.near._replace(values=torch.zeros_like(selection.near.values))
             for_near = share * objective.sparsity * penalty(parameters, layer, near, objective)[0]
             for j, target in enumerate(parameters.config.targets(layer)):
                 decoder, scale = parameters.table(layer, j)
-                dot = activation_gradient(near, grad[target], decoder)
+                dot = activation_gradient(near, errors[target], decoder).mul_(unit)
                 for_near += dot if scale is None else dot * scale[near.feature.long()]
             _accumulate(
                 parameters.log_threshold[layer],
@@ -185,13 +188,15 @@ def _features_backward(
     layer: int,
     active: Active,
     direct: Float[Tensor, " active"],
-    grad: Float[Tensor, "layer token d_model"],
+    errors: Float[Tensor, "layer token d_model"],
+    unit: float,
     x: Float[Tensor, "token d_model"],
 ) -> Float[Tensor, " active"]:
     """Add the gradient of some active features to their decoders and encoder rows.
 
     Args:
         direct: gradient for their activations beside what comes from the reconstruction.
+        errors: times ``unit`` the gradient for what is written; as large as the batch, so the product is never formed.
 
     Returns:
         The whole gradient for their activations.
@@ -201,13 +206,13 @@ def _features_backward(
     values_grad = direct
     for j, target in enumerate(parameters.config.targets(layer)):
         decoder, scale = parameters.table(layer, j)
-        dot = activation_gradient(active, grad[target], decoder)
+        dot = activation_gradient(active, errors[target], decoder).mul_(unit)
         values = active.values
         if scale is not None:
             _accumulate(scale, feature_sums(active, values * dot, n_features))
             own = scale[active.feature.long()]
             values, dot = values * own, dot * own
-        _accumulate(decoder, weight_gradient(pattern, values, grad[target]))
+        _accumulate(decoder, weight_gradient(pattern, values * unit, errors[target]))
         values_grad = values_grad + dot
     values_grad = values_grad.masked_fill(active.values == 0, 0.0)
     _accumulate(parameters.W_enc[layer], weight_gradient(pattern, values_grad, x))

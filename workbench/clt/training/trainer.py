@@ -217,6 +217,7 @@ class Trainer:
             threshold=state.threshold if thresholded else None,
             objective=objective,
             ranks=self.ranks,
+            overwrite=True,
         )
         if not is_finite(result.fvu):
             layers = torch.nonzero(~result.fvu.isfinite()).flatten().tolist()
