@@ -118,7 +118,8 @@ def test_a_finished_run_shows_its_report_in_every_view_and_theme(training: Lab) 
 
 def test_after_a_reload_of_the_page_the_run_is_still_followed(training: Lab) -> None:
     root = shown_by(training, "run = train('reloaded', 30_000)")
-    step = wait_for_step(root, 5)
+    # The first of at most 600 rows is a mean over up to 50 steps.
+    step = wait_for_step(root, 60)
     training.save()
     training.page.reload()
     training.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.content?.widgets?.length > 1")
@@ -127,7 +128,7 @@ def test_after_a_reload_of_the_page_the_run_is_still_followed(training: Lab) -> 
     now = wait_for_step(again, step)
     wait_for_step(again, now)
     # Rows from before the reload are there, too.
-    assert training.python("int(run.monitor.metrics['step'].min())") == 1
+    assert training.python("int(run.monitor.metrics['step'].min())") < step
     again.get_by_test_id("stop").click()
     expect(again).to_have_attribute("data-phase", "stopped")
 
