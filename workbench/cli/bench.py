@@ -113,7 +113,7 @@ def _environments(rivals: Iterable[str]) -> dict[str, str]:
     pairs = [rival.partition("=") for rival in rivals]
     for name, _, venv in pairs:
         if not (name and venv):
-            raise ConfigError(f"--rival {name} names no environment: give NAME=VENV, such as eai-sparsify=/tmp/venv.")
+            raise ConfigError(f"--rival {name} names no environment: give NAME=VENV, such as eai-sparsify=venv.")
     return {name: venv for name, _, venv in pairs}
 
 
