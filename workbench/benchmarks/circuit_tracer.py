@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from workbench.attribution import Graph
+from workbench.benchmarks.turns import answer, ask
 from workbench.clt import CLT
 from workbench.clt.formats import write_circuit_tracer
 from workbench.clt.formats.hooks import BLOCK
-from workbench.errors import ConfigError, ResourceError
+from workbench.errors import ConfigError
 
 BATCH_SIZE = 128
 
@@ -73,12 +74,7 @@ class CircuitTracer:
         Raises:
             ResourceError: the process failed.
         """
-        assert self.process.stdin is not None
-        # Where the process has ended, reading its answer tells why.
-        with suppress(BrokenPipeError):
-            self.process.stdin.write("run\n")
-            self.process.stdin.flush()
-        self.runs.append(self.answer())
+        self.runs.append(ask(self.process, "run", name="circuit-tracer", log=_log(self.folder)))
 
     def answer(self) -> dict[str, Any]:
         """Return the next line that the process says.
@@ -86,13 +82,7 @@ class CircuitTracer:
         Raises:
             ResourceError: it ended instead.
         """
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            status = self.process.wait()
-            said = _log(self.folder).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise ResourceError(f"circuit-tracer failed: {(said or [f'it ended with status {status}'])[-1]}")
-        return dict(json.loads(line))
+        return answer(self.process, name="circuit-tracer", log=_log(self.folder))
 
     def summary(self, graph: Graph) -> dict[str, Any]:
         """Return version, batch_size, the best of the runs, and how far its edges are from those of ``graph``."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.errors import ConfigError, ResourceError
+from workbench.benchmarks.turns import answer, ask
+from workbench.errors import ConfigError
 from workbench.files import write_safetensors
 
 _RUNNER = Path(__file__).with_name("runner.py")
@@ -82,12 +83,7 @@ class RivalProcess:
         Raises:
             ResourceError: the process failed.
         """
-        assert self.process.stdin is not None
-        # Where the process has ended, reading its answer tells why.
-        with suppress(BrokenPipeError):
-            self.process.stdin.write(f"{seconds}\n")
-            self.process.stdin.flush()
-        self.turns.append(self.answer())
+        self.turns.append(ask(self.process, str(seconds), name=self.name, log=self.folder / _LOG))
 
     def answer(self) -> dict[str, Any]:
         """Return the next line that the process says.
@@ -95,13 +91,7 @@ class RivalProcess:
         Raises:
             ResourceError: it ended instead.
         """
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            status = self.process.wait()
-            said = (self.folder / _LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise ResourceError(f"{self.name} failed: {(said or [f'it ended with status {status}'])[-1]}")
-        return dict(json.loads(line))
+        return answer(self.process, name=self.name, log=self.folder / _LOG)
 
     def summary(self) -> dict[str, Any]:
         """Return its facts, the tokens_per_second of all turns together, steps, first and last loss, peak_memory_mb."""
