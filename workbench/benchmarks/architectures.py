@@ -1,4 +1,4 @@
-"""PLT, windowed and full CLTs, with and without skip, trained for equally long and evaluated on the same text.
+"""PLT, windowed and full CLTs, with and without skip, trained for equal processor time, evaluated on the same text.
 
 Made to run for hours without anybody watching: ``make architectures``, or ::
 
@@ -39,7 +39,8 @@ class Run:
 
     Attributes:
         base: what all variants share; its window and skip are not used.
-        seconds: of training, each variant; harvest, initialisation and export come on top.
+        seconds: processor time of training, each variant, which other work on the machine does not lengthen as it does
+            the time on the clock; harvest, initialisation and export come on top.
         windows: layers that a feature writes to, or ``full``.
         prompts: how many of the evaluation prompts; None for all.
         threads: of every process.
@@ -113,7 +114,9 @@ class Run:
         text = ["--corpus", base.corpus, "--row-length", str(base.row_length)]
         limit = [] if self.prompts is None else ["--limit", str(self.prompts)]
         found = self._command(["evaluate", str(run / "clt"), "--model", base.model, *text, *limit, "--json"])
-        write_json(folder / "evaluation.json", {"training": read_json(run / "report.json"), **json.loads(found)})
+        training = read_json(run / "report.json")
+        training["cpu_seconds"] = training["steps"] / steps_per_second(run)
+        write_json(folder / "evaluation.json", {"training": training, **json.loads(found)})
 
     def _recipe(self, path: Path, changes: dict[str, Any]) -> Path:
         values = {**self.base.model_dump(mode="json", exclude_unset=True), **changes}
@@ -156,15 +159,15 @@ class Run:
 
 
 def steps_per_second(run: Path) -> float:
-    """Return the speed of a finished run from its metrics, the steps before the first line left out.
+    """Return a finished run's steps a second of processor time, the steps before the first line left out.
 
     Raises:
         ConfigError: the metrics are too short to tell.
     """
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    if len(lines) < 2 or lines[-1]["seconds"] <= lines[0]["seconds"]:
+    if len(lines) < 2 or lines[-1]["cpu_seconds"] <= lines[0]["cpu_seconds"]:
         raise ConfigError(f"The metrics in {run} are too short to tell how fast it trains: delete the folder.")
-    return float((lines[-1]["step"] - lines[0]["step"]) / (lines[-1]["seconds"] - lines[0]["seconds"]))
+    return float((lines[-1]["step"] - lines[0]["step"]) / (lines[-1]["cpu_seconds"] - lines[0]["cpu_seconds"]))
 
 
 def equal_budget(base: TrainConfig, steps: int) -> dict[str, int]:
@@ -188,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="architectures", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path, help="what all variants share; its window and skip are not used")
-    parser.add_argument("--seconds", type=float, default=1800.0, help="of training, each variant [1800]")
+    parser.add_argument("--seconds", type=float, default=1800.0, help="processor time of training, each variant [1800]")
     parser.add_argument("--window", action="append", choices=WINDOWS, help="only these (repeatable)")
     parser.add_argument("--skip", choices=("without", "with", "both"), default="both")
     parser.add_argument("--prompts", type=int, help="evaluation prompts [all 50]")

@@ -16,8 +16,8 @@ _INTRODUCTION = """\
 # Which architecture
 
 A per-layer transcoder (PLT), cross-layer transcoders (CLTs) whose features write to a window of W layers, and a full \
-CLT, each with and without an affine skip, trained from one recipe for equally long on the same activations: a variant \
-that costs more a step gets fewer steps. `make architectures` makes this page.
+CLT, each with and without an affine skip, trained from one recipe for equal processor time on the same activations: a \
+variant that costs more a step gets fewer steps. `make architectures` makes this page.
 
 - All figures are on held-out text and on the evaluation prompts; the model cards say what they mean.
 - A skip is a matrix that explains nothing. A CLT with a skip is to be compared with *its skip alone*, and every CLT \
@@ -142,7 +142,7 @@ def _costs(results: list[Result]) -> str:
         (
             result.variant.name,
             f"{result.training['parameters'] / 1e6:.1f} M",
-            f"{result.training['training_seconds']:,.0f}",
+            f"{result.training['cpu_seconds']:,.0f}",
             f"{result.training['steps']:,}",
             f"{result.training['token_passes']:,}",
             "–" if result.report.dead_fraction is None else f"{result.report.dead_fraction:.1%}",
@@ -150,7 +150,7 @@ def _costs(results: list[Result]) -> str:
         )
         for result in results
     ]
-    return markdown_table(("", "parameters", "seconds", "steps", "tokens seen", "dead", "dense"), rows)
+    return markdown_table(("", "parameters", "processor seconds", "steps", "tokens seen", "dead", "dense"), rows)
 
 
 def _differences(results: list[Result]) -> str:

@@ -39,7 +39,7 @@ def test_no_time_for_a_handful_of_steps_is_an_error() -> None:
 
 
 def test_the_first_steps_do_not_count_in_the_speed(tmp_path: Path) -> None:
-    lines = [{"step": 10, "seconds": 9.0}, {"step": 20, "seconds": 11.0}, {"step": 40, "seconds": 15.0}]
+    lines = [{"step": 10, "cpu_seconds": 9.0}, {"step": 20, "cpu_seconds": 11.0}, {"step": 40, "cpu_seconds": 15.0}]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
 
     assert steps_per_second(tmp_path) == 5

@@ -326,6 +326,7 @@ class Trainer:
             "lr": self.state.optimiser.param_groups[0]["lr"],
             "tokens_per_s": tokens_per_second,
             "seconds": self.state.seconds,
+            "cpu_seconds": time.process_time(),
         }
 
     def _trim_metrics(self) -> None:
