@@ -38,7 +38,16 @@ class CLTConfig(BaseModel):
     @property
     def n_parameters(self) -> int:
         """Number of weights, biases and thresholds."""
+        return self.count_parameters(tied=False)
+
+    def count_parameters(self, *, tied: bool) -> int:
+        """Return the number of weights, biases and thresholds while training.
+
+        Args:
+            tied: a feature has one decoder row and a number for each layer that it writes to, not a row for each.
+        """
         pairs = sum(len(self.targets(layer)) for layer in range(self.n_layers))
-        rows = (self.n_layers + pairs) * self.n_features * self.d_model
+        rows = self.n_layers + (self.n_layers if tied else pairs)
+        numbers = rows * self.d_model + (pairs if tied else 0)
         skip = self.n_layers * self.d_model**2 if self.skip else 0
-        return rows + skip + self.n_layers * (2 * self.n_features + self.d_model)
+        return numbers * self.n_features + skip + self.n_layers * (2 * self.n_features + self.d_model)

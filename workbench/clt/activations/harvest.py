@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from workbench.files import is_finite
 from workbench.models.capture import READ_HOOK, WRITE_HOOK, capture_reads_and_writes
 from workbench.models.loaded import LoadedModel
 
+_ROUNDS, _ROUNDS_AT_LEAST = 25, 3
+# bfloat16 is taken where it needs less than this share of the time, and given up early where it needs this many times
+# as much.
+_CLEARLY, _HOPELESS = 0.7, 20.0
+
 
 def harvest_dtype(choice: Literal["auto", "float32", "bfloat16"]) -> torch.dtype:
     """Return the dtype that the model runs in; ``auto`` times a matrix product in both.
@@ -27,16 +33,35 @@ def harvest_dtype(choice: Literal["auto", "float32", "bfloat16"]) -> torch.dtype
     """
     if choice != "auto":
         return torch.float32 if choice == "float32" else torch.bfloat16
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        # Small enough that the slow case takes a tenth of a second.
-        matrix = torch.ones(256, 256, dtype=dtype)
+    # Small enough that the slow case takes a tenth of a second.
+    matrices = {dtype: torch.ones(256, 256, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)}
+    for matrix in matrices.values():
         matrix @ matrix
+
+    def seconds(dtype: torch.dtype) -> float:
         started = time.perf_counter()
-        for _ in range(3):
-            matrix @ matrix
-        seconds[dtype] = time.perf_counter() - started
-    return torch.bfloat16 if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else torch.float32
+        matrices[dtype] @ matrices[dtype]
+        return time.perf_counter() - started
+
+    return faster_dtype(seconds)
+
+
+def faster_dtype(seconds: Callable[[torch.dtype], float]) -> torch.dtype:
+    """Return bfloat16 where it is clearly faster than float32, else float32.
+
+    The two take turns, so that what else the machine does meets both; of each the fastest time counts, which others
+    disturbed least.
+
+    Args:
+        seconds: times one piece of work in a dtype.
+    """
+    fastest = {torch.float32: math.inf, torch.bfloat16: math.inf}
+    for done in range(1, _ROUNDS + 1):
+        for dtype in fastest:
+            fastest[dtype] = min(fastest[dtype], seconds(dtype))
+        if done >= _ROUNDS_AT_LEAST and fastest[torch.bfloat16] > _HOPELESS * fastest[torch.float32]:
+            break
+    return torch.bfloat16 if fastest[torch.bfloat16] < _CLEARLY * fastest[torch.float32] else torch.float32
 
 
 TokenBatches = Iterable[Int[Tensor, "row position"]]

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from workbench.clt.config import CLTConfig
-from workbench.clt.training.config import TrainConfig
+from workbench.clt.training.config import TrainConfig, recorded_recipe
 from workbench.clt.training.distributed import ALONE, Ranks, feature_dimension
 from workbench.clt.training.parameters import Normalisation, Parameters
 from workbench.errors import ConfigError, FormatError
@@ -208,11 +208,11 @@ def load_checkpoint(folder: Path, config: TrainConfig, ranks: Ranks = ALONE) -> 
 
     Raises:
         FormatError: a file is missing or damaged.
-        ConfigError: it was made by another recipe.
+        ConfigError: it was made by another recipe, or by a version whose recipes have fields that this one lacks.
     """
     saved = _Saved(folder)
     try:
-        made_by = TrainConfig.model_validate(saved.description["recipe"])
+        made_by = recorded_recipe(saved.description["recipe"], f"The recipe in {saved.path}")
         clt_config = CLTConfig.model_validate(saved.description["clt"])
         step, seconds = int(saved.description["step"]), float(saved.description["seconds"])
     except (KeyError, TypeError, ValueError) as error:

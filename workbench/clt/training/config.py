@@ -140,6 +140,10 @@ class TrainConfig(BaseModel):
         """What is trained of the transcoder."""
         return Form(tied=self.tied, thresholds=self.activation == "jumprelu")
 
+    def n_parameters(self, config: CLTConfig) -> int:
+        """Return how many numbers are trained for a transcoder of this shape; its export unties tied decoders."""
+        return config.count_parameters(tied=self.tied)
+
     def clt_config(self, model: LoadedModel) -> CLTConfig:
         """Return the shape and origin of the transcoder that this recipe makes of a model."""
         return CLTConfig(
@@ -184,3 +188,25 @@ def recipe_from(values: Mapping[str, Any], what: str) -> TrainConfig:
         wrong = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
         said = "; ".join(f"{field}: {message}" if field else message for field, message in wrong)
         raise ConfigError(f"{what} is not usable: {said}.") from error
+
+
+def recorded_recipe(values: Any, what: str) -> TrainConfig:
+    """Return the recipe that a run wrote down, perhaps in an older version.
+
+    Fields that it lacks have their defaults. Fields that mean nothing beside its other fields are forgotten, because
+    their defaults may have changed since.
+
+    Raises:
+        ConfigError: a field is unknown, as of a newer version, or unsuitable; the message names each.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{what} is no recipe: start again elsewhere.")
+    unknown = sorted(values.keys() - TrainConfig.model_fields.keys())
+    if unknown:
+        raise ConfigError(
+            f"{what} has fields that this version does not know ({', '.join(unknown)}): "
+            "use the version that it was written by."
+        )
+    fields = TrainConfig.model_fields
+    idle = {key for key, needs, allowed in _ONLY_WITH if values.get(needs, fields[needs].default) not in allowed}
+    return recipe_from({key: value for key, value in values.items() if key not in idle}, what)

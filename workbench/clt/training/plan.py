@@ -89,7 +89,7 @@ GPUS: dict[str, tuple[float, float, float, float, float]] = {
 
 
 def seconds_per_token(
-    config: CLTConfig, *, k: int, batch_tokens: int, gflops: float, bandwidth_gb: float
+    config: CLTConfig, *, k: int, batch_tokens: int, gflops: float, bandwidth_gb: float, tied: bool = False
 ) -> dict[str, float]:
     """Return the least time that one token costs one device, by part.
 
@@ -102,6 +102,7 @@ def seconds_per_token(
         k: active features a token and layer.
         gflops: R, the rate of matrix products, in 10⁹ a second.
         bandwidth_gb: B, bytes read and written, in 10⁹ a second.
+        tied: a feature has one decoder row, which counts once among the parameters and once for every pair of layers.
     """
     rate, bandwidth = gflops * 1e9, bandwidth_gb * 1e9
     layers, d_model = config.n_layers, config.d_model
@@ -110,7 +111,7 @@ def seconds_per_token(
         "encoder": 2 * layers * d_model * config.n_features / rate,
         "skip": 4 * layers * d_model**2 / rate if config.skip else 0.0,
         "decoders": 16 * pairs * k * d_model / bandwidth,
-        "adam": 28 * config.n_parameters / (batch_tokens * bandwidth),
+        "adam": 28 * config.count_parameters(tied=tied) / (batch_tokens * bandwidth),
     }
 
 
@@ -134,6 +135,7 @@ def parts_on(machine: Machine, config: CLTConfig, recipe: TrainConfig) -> dict[s
         batch_tokens=recipe.batch_tokens,
         gflops=machine.gflops,
         bandwidth_gb=machine.bandwidth_gb,
+        tied=recipe.tied,
     )
     n = machine.devices
     whole = "adam" if recipe.parallel == "data" else "skip"
@@ -141,7 +143,7 @@ def parts_on(machine: Machine, config: CLTConfig, recipe: TrainConfig) -> dict[s
     # A ring sends every number about twice.
     sent = 8 * (n - 1) / n / (machine.link_gb * 1e9)
     if recipe.parallel == "data":
-        parts["exchange"] = sent * config.n_parameters / recipe.batch_tokens
+        parts["exchange"] = sent * recipe.n_parameters(config) / recipe.batch_tokens
     else:
         parts["exchange"] = sent * config.n_layers * config.d_model
     return parts
@@ -150,7 +152,8 @@ def parts_on(machine: Machine, config: CLTConfig, recipe: TrainConfig) -> dict[s
 def memory_on(machine: Machine, config: CLTConfig, recipe: TrainConfig, model: ModelShape) -> dict[str, int]:
     """Return the bytes that one device holds, by what they are for."""
     n = machine.devices
-    held = math.ceil(config.n_parameters / n) if recipe.parallel == "features" else config.n_parameters
+    trained = recipe.n_parameters(config)
+    held = math.ceil(trained / n) if recipe.parallel == "features" else trained
     tokens = recipe.batch_tokens if recipe.parallel == "features" else math.ceil(recipe.batch_tokens / n)
     features = math.ceil(config.n_features / n) if recipe.parallel == "features" else config.n_features
     # Reads, writes, errors and their gradient; one layer's pre-activations.
@@ -179,6 +182,7 @@ def plan(recipe: TrainConfig, model: ModelShape, machine: Machine) -> dict[str, 
         window=min(recipe.window, model.n_layers),
         skip=recipe.skip,
     )
+    n_parameters = recipe.n_parameters(config)
     parts = parts_on(machine, config, recipe)
     limit = 1 / sum(parts.values())
     memory = memory_on(machine, config, recipe, model)
@@ -200,13 +204,13 @@ def plan(recipe: TrainConfig, model: ModelShape, machine: Machine) -> dict[str, 
         "model": recipe.model,
         "parallel": recipe.parallel,
         "machine": asdict(machine),
-        "parameters": config.n_parameters,
+        "parameters": n_parameters,
         "memory_bytes_per_device": {**memory, "total": needed},
         "fits": needed <= machine.memory_gb * 1e9,
-        "optimiser_state_bytes": 8 * config.n_parameters,
+        "optimiser_state_bytes": 8 * n_parameters,
         "cache_bytes": cache,
         # Weights and both moments; the checkpoint before stays until the next is whole.
-        "checkpoint_bytes": 2 * 12 * config.n_parameters,
+        "checkpoint_bytes": 2 * 12 * n_parameters,
         "seconds_per_token": parts,
         "limit_tokens_per_second": limit,
         "expected_fraction_of_limit": FRACTION,

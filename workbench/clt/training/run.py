@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
@@ -10,18 +9,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from workbench.clt.activations.batches import Batches, CachedBatches, GatheredBatches, StreamedBatches, shuffled
-from workbench.clt.activations.harvest import Harvester
+from workbench.clt.activations.batches import shuffled
 from workbench.clt.activations.store import ActivationStore
 from workbench.clt.config import CLTConfig
 from workbench.clt.formats import load_clt, save_clt
 from workbench.clt.store import RECORD
+from workbench.clt.training.caches import Caches, Split, TokenBatches
 from workbench.clt.training.calibrate import Reconstruction, measure, thresholds
 from workbench.clt.training.checkpoint import (
     FREE_FIELDS,
@@ -31,7 +30,7 @@ from workbench.clt.training.checkpoint import (
     make_optimiser,
     require_same_recipe,
 )
-from workbench.clt.training.config import TrainConfig
+from workbench.clt.training.config import TrainConfig, recorded_recipe
 from workbench.clt.training.control import Watch
 from workbench.clt.training.distributed import ALONE, Ranks
 from workbench.clt.training.end_to_end import EndToEnd
@@ -45,8 +44,7 @@ from workbench.files import read_json, require_disk, write_json
 from workbench.memory import require_memory
 from workbench.models.loaded import LoadedModel
 
-Split = Literal["train", "held_out"]
-TokenBatches = Callable[[Split], Iterable[Int[Tensor, "row position"]]]
+__all__ = ["EXPORT", "RECIPE", "REPORT", "Split", "TokenBatches", "TrainingRun", "recipe_of"]
 
 RECIPE, REPORT, EXPORT = "recipe.json", "report.json", "clt"
 _SAMPLE_TOKENS = 8_192
@@ -60,9 +58,6 @@ _HARVEST_FIELDS = frozenset(
 @dataclass
 class TrainingRun:
     """One run in one folder, by one process or by several that share the folder.
-
-    A cache is filled by the first process alone and read by all, so that it is the same however many train on it.
-    In a stream every process harvests its own share of the corpus into a buffer of its own.
 
     Attributes:
         out: holds the recipe, the activation cache, checkpoints, metrics and, at the end, ``clt/`` and ``report.json``.
@@ -108,6 +103,20 @@ class TrainingRun:
         """Shape and origin of the transcoder."""
         return self.config.clt_config(self.model)
 
+    @property
+    def caches(self) -> Caches:
+        """The activations in the folder."""
+        return Caches(
+            config=self.config,
+            model=self.model,
+            token_batches=self.token_batches,
+            out=self.out,
+            stop=self.stop,
+            progress=self.progress,
+            ranks=self.ranks,
+            watch=self.watch,
+        )
+
     def prepare(self, *, resume: bool) -> None:
         """Make or reopen the folder, and check memory and disk.
 
@@ -131,62 +140,35 @@ class TrainingRun:
             require_same_recipe(self.out, recipe_of(self.out), self.config, free=FREE_FIELDS | free)
         elif resume and self.out.exists() and any(self.out.iterdir()):
             raise ConfigError(f"{self.out} holds no training run to resume: choose another --out.")
-        buffers = self.ranks.world if self.config.stream else 1
-        cache = sum(
-            n_stores
-            * ActivationStore.n_bytes(
-                capacity=tokens, n_layers=self.model.n_layers, d_model=self.model.d_model, storage=self.config.cache
-            )
-            for n_stores, (tokens, folder) in zip((1, buffers), self._stores(), strict=True)
-            if not ActivationStore.exists(folder)
-        )
-        weights = 4 * self.clt_config.n_parameters
-        self._require_memory(weights)
-        require_disk(self.out, cache + 6 * weights, "This training run")
+        cache = self.caches.missing_bytes
+        n_parameters = self.config.n_parameters(self.clt_config)
+        trained, exported = 4 * n_parameters, 4 * self.clt_config.n_parameters
+        self._require_memory(trained, exported)
+        # The checkpoint before stays until the next is whole; the last one stays beside the export.
+        require_disk(self.out, cache + max(6 * trained, 3 * trained + exported), "This training run")
         shared = f", {self.config.parallel} shared out to {self.ranks.world} processes" if self.ranks.world > 1 else ""
         self.say(
-            f"{self.config.model}: {self.clt_config.n_parameters / 1e6:.1f} M parameters, "
+            f"{self.config.model}: {n_parameters / 1e6:.1f} M parameters, "
             f"{self.config.tokens:,} tokens × {self.config.epochs} epochs, "
             f"{cache / 1e9:.2f} GB of activations in {self.out}{shared}"
         )
         write_json(self.out / RECIPE, self.config.model_dump(mode="json"))
 
-    def _require_memory(self, weights: int) -> None:
+    def _require_memory(self, trained: int, exported: int) -> None:
         batch = 4 * self.config.batch_tokens * 2 * self.model.n_layers * self.model.d_model
         ranks = self.ranks
         on_gpu = ranks.device.type == "cuda"
         # Weights, gradients, both moments, and room for what comes and goes. A GPU has one part to hold; processes
         # that share the machine's memory hold the whole transcoder each, or all together hold it once.
         parts = 1 / ranks.world if on_gpu and ranks.by_features else ranks.world if ranks.by_data and not on_gpu else 1
+        training = math.ceil(6 * trained * parts) + 4 * batch
+        # Weights and moments, from which the transcoder is made, written, and read back.
+        exporting = 0 if on_gpu else 3 * trained + 3 * exported
         require_memory(
-            math.ceil(6 * weights * parts) + 4 * batch,
-            f"Training {self.clt_config.n_parameters / 1e6:.1f} M parameters",
+            max(training, exporting),
+            f"Training {self.config.n_parameters(self.clt_config) / 1e6:.1f} M parameters",
             "lower n_features, window or batch_tokens",
             available=torch.cuda.mem_get_info(ranks.device)[0] if on_gpu else None,
-        )
-
-    @property
-    def _own(self) -> TrainConfig:
-        """The recipe of this process's part of a stream."""
-        world, config = self.ranks.world, self.config
-        if world == 1 or not config.stream:
-            return config
-        parts = {name: getattr(config, name) // world for name in ("tokens", "buffer_tokens", "batch_tokens")}
-        return config.model_copy(update=parts)
-
-    @property
-    def _train_folder(self) -> Path:
-        """Where the activations are that this process reads."""
-        folder, ranks = self.out / "activations", self.ranks
-        if self.config.stream and ranks.world > 1:
-            return folder / f"rank-{ranks.rank}-of-{ranks.world}"
-        return folder
-
-    def _stores(self) -> tuple[tuple[int, Path], tuple[int, Path]]:
-        config = self._own
-        return (
-            (config.held_out_tokens, self.out / "held_out"),
-            (min(config.tokens, config.buffer_tokens) if config.stream else config.tokens, self._train_folder),
         )
 
     def harvest(self) -> bool:
@@ -196,52 +178,7 @@ class TrainingRun:
             ConfigError: the corpus is too small, or the cache in the folder is of another model or recipe.
             ModelError: the model's activations hold a NaN or an infinity.
         """
-        (n_held_out, held_out), (n_train, train) = self._stores()
-        with self.stop.catching():
-            done = True
-            if self.ranks.is_first:
-                done = self._fill("held_out", self._open_store(held_out, n_held_out), n_held_out)
-            if done and (self.ranks.is_first or self.config.stream):
-                done = self._fill("train", self._open_store(train, n_train), n_train)
-            return self.ranks.all(done)
-
-    def _fill(self, split: Split, store: ActivationStore, target: int) -> bool:
-        harvester = Harvester(
-            self.model,
-            store,
-            read_hook=self.config.read_hook,
-            write_hook=self.config.write_hook,
-            outlier_factor=self.config.outlier_factor,
-            save_seconds=self.config.checkpoint_seconds,
-        )
-        rows = self.token_batches(split)
-        if split == "train" and self.config.stream:
-            rows = islice(rows, self.ranks.rank, None, self.ranks.world)
-        label = f"harvest {split.replace('_', '-')}"
-        progress = self.progress and self.ranks.is_first
-        return harvester.fill(
-            rows, target=target, stop=self.stop, label=label, progress=progress, observe=self.watch.harvested
-        )
-
-    def _open_store(self, folder: Path, tokens: int) -> ActivationStore:
-        n_layers, d_model = self.model.n_layers, self.model.d_model
-        origin = {"fingerprint": self.model.fingerprint, "hooks": [self.config.read_hook, self.config.write_hook]}
-        if not ActivationStore.exists(folder):
-            if self.config.stream and has_checkpoint(self.out):
-                raise ConfigError(
-                    f"The buffers in {self.out} were filled by another number of processes: a stream goes on with "
-                    "as many as it was started with."
-                )
-            store = ActivationStore.create(
-                folder, capacity=tokens, n_layers=n_layers, d_model=d_model, storage=self.config.cache
-            )
-            store.save_state({"origin": origin})
-            return store
-        store = ActivationStore.open(folder)
-        found = store.state.get("origin", origin)
-        if store.capacity < tokens or (store.n_layers, store.d_model, found) != (n_layers, d_model, origin):
-            raise ConfigError(f"The activation cache in {folder} is of another recipe or model: choose another --out.")
-        return store
+        return self.caches.harvest()
 
     @torch.no_grad()
     def start(self) -> TrainState:
@@ -253,8 +190,8 @@ class TrainingRun:
         normalisation = Normalisation(mean=torch.empty(n_sites, self.model.d_model), scale=torch.empty(n_sites))
         parameters = None
         if ranks.is_first:
-            store = ActivationStore.open(self._train_folder)
-            rows = shuffled(min(self._own.tokens, store.capacity), seed=self.config.seed, round_=0)
+            store = self.caches.train()
+            rows = shuffled(min(self.caches.own.tokens, store.capacity), seed=self.config.seed, round_=0)
             # Sorted, because the file may be larger than memory.
             sample = store.read(rows[:_SAMPLE_TOKENS].sort().values)
             normalisation = Normalisation.of(sample)
@@ -305,7 +242,7 @@ class TrainingRun:
         trainer = Trainer(
             config=self.config,
             state=self.start(),
-            batches=self._batches(ActivationStore.open(self._train_folder)),
+            batches=self.caches.batches(),
             out=self.out,
             stop=self.stop,
             progress=self.progress,
@@ -324,20 +261,11 @@ class TrainingRun:
         batches = islice(self.token_batches("train"), -(-n_rows // self.config.harvest_rows))
         return EndToEnd(self.model, torch.cat(list(batches))[:n_rows])
 
-    def _batches(self, store: ActivationStore) -> Batches:
-        ranks = self.ranks
-        if not self.config.stream:
-            return CachedBatches(store, self.config, part=(ranks.rank, ranks.world) if ranks.by_data else (0, 1))
-        own = StreamedBatches(store, self._own, lambda target: self._fill("train", store, target))
-        if not ranks.by_features:
-            return own
-        return GatheredBatches(own, lambda batch: ranks.gather(batch.to(ranks.device)))
-
     @torch.no_grad()
     def export(self) -> dict[str, Any]:
         """Recalibrate thresholds, fold the normalisation, write ``clt/`` and ``report.json``; return the report."""
         state = load_checkpoint(self.out, self.config)
-        held_out = ActivationStore.open(self.out / "held_out")
+        held_out = self.caches.held_out()
         threshold = thresholds(state.parameters, state.normalisation, held_out, k=self.config.k)
         clt = state.parameters.fold(state.normalisation, threshold)
         save_clt(clt, self.out / EXPORT, int8=self.config.export == "int8")
@@ -348,15 +276,14 @@ class TrainingRun:
 
     def _report(self, state: TrainState, clt: CLT, held_out: ActivationStore) -> dict[str, Any]:
         score: Reconstruction = measure(clt, held_out)
-        folders = [path.parent for path in (self.out / "activations").rglob("activations.json")]
         return {
             "model": self.config.model,
             "fingerprint": self.model.fingerprint,
             "recipe": self.config.model_dump(mode="json"),
-            "parameters": clt.config.n_parameters,
+            "parameters": self.config.n_parameters(clt.config),
             "unique_tokens": self.config.tokens,
             "token_passes": state.step * self.config.batch_tokens,
-            "dropped_tokens": sum(ActivationStore.open(folder).state["dropped"] for folder in folders),
+            "dropped_tokens": self.caches.dropped_tokens,
             "steps": state.step,
             "training_seconds": round(state.seconds, 1),
             "fvu": float(score.fvu.mean()),
@@ -380,5 +307,6 @@ def recipe_of(out: Path) -> TrainConfig:
 
     Raises:
         FormatError: the folder holds no run.
+        ConfigError: the recipe is of another version, and this one does not know all its fields.
     """
-    return TrainConfig.model_validate_json(json.dumps(read_json(out / RECIPE)))
+    return recorded_recipe(read_json(out / RECIPE), f"The recipe {out / RECIPE}")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from helpers import tiny_model, tiny_token_batches
 from jaxtyping import Int
 from torch import Tensor
 
-from workbench.clt.activations.harvest import Harvester, harvest_dtype
+from workbench.clt.activations.harvest import Harvester, faster_dtype, harvest_dtype
 from workbench.clt.activations.store import ActivationStore
 from workbench.errors import ConfigError
 from workbench.models import LoadedModel, capture_reads_and_writes
@@ -85,3 +85,43 @@ def test_a_corpus_that_ends_too_early_is_an_error(model: LoadedModel, tmp_path: 
 def test_the_dtype_can_be_fixed_or_measured() -> None:
     assert harvest_dtype("bfloat16") == torch.bfloat16
     assert harvest_dtype("auto") in (torch.float32, torch.bfloat16)
+
+
+def stopwatch(float32: float, bfloat16: float, delays: list[float]) -> tuple[Callable[[torch.dtype], float], list[str]]:
+    """A timer of work that takes that long in each dtype, and what else the machine does, each time anew, on top."""
+    asked: list[str] = []
+
+    def seconds(dtype: torch.dtype) -> float:
+        asked.append(str(dtype))
+        own = float32 if dtype == torch.float32 else bfloat16
+        return own + (delays[len(asked) - 1] if len(asked) <= len(delays) else 0.0)
+
+    return seconds, asked
+
+
+@pytest.mark.parametrize(
+    ("float32", "bfloat16", "faster"),
+    [
+        (1.0, 0.5, torch.bfloat16),
+        (1.0, 0.8, torch.float32),  # too little to lose precision for
+        (1.0, 1.0, torch.float32),
+        (1.0, 300.0, torch.float32),
+    ],
+)
+def test_the_faster_dtype_is_found_however_busy_the_machine_is(
+    float32: float, bfloat16: float, faster: torch.dtype
+) -> None:
+    always_quiet, _ = stopwatch(float32, bfloat16, [])
+    assert faster_dtype(always_quiet) == faster
+    for seed in range(200):
+        load = torch.rand(50, generator=torch.Generator().manual_seed(seed))
+        # Undisturbed one time in three; else it takes up to seven times as long.
+        busy, _ = stopwatch(float32, bfloat16, [6 * max(0.0, value - 1 / 3) for value in load.tolist()])
+        assert faster_dtype(busy) == faster
+
+
+def test_what_is_hopeless_is_not_timed_to_the_end() -> None:
+    seconds, asked = stopwatch(1.0, 300.0, [0.0, 0.0, 5_000.0])
+
+    assert faster_dtype(seconds) == torch.float32
+    assert asked == ["torch.float32", "torch.bfloat16"] * 3

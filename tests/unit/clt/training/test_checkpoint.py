@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from helpers import tiny_recipe, tiny_training_run, train_to_the_end
-from processes import in_processes, rewrite_part
+from processes import StopAfter, in_processes, rewrite_part
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 from workbench.clt.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from workbench.errors import ConfigError, FormatError
+from workbench.files import read_json, write_json, write_safetensors
 
 OPTIONS: dict[str, Any] = {"skip": True, "epochs": 2}
 
@@ -138,3 +143,64 @@ def test_another_recipe_is_shown_field_by_field(trained: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"\(corpus bundled → text\.txt, lr 0\.003 → 0\.0001, window 2 → 3\)"):
         load_checkpoint(trained, other)
+
+
+# --- recipes of other versions ----------------------------------------------------------------------------------------
+
+
+def change_recipe(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the recipe that a run wrote down, in both places."""
+    recipe = read_json(folder / "recipe.json")
+    change(recipe)
+    write_json(folder / "recipe.json", recipe)
+    path = folder / "checkpoint.safetensors"
+    with safe_open(path, "pt") as file:
+        description = json.loads(file.metadata()["state"])
+    change(description["recipe"])
+    write_safetensors(path, load_file(path), metadata={"state": json.dumps(description)})
+
+
+def without_newer_fields(recipe: dict[str, Any]) -> None:
+    """What there was before transcoders could be tied, JumpReLUs learned, and several processes train."""
+    newer = {"tied", "activation", "sparsity", "sparsity_warmup", "saturation", "bandwidth", "pre_activation", "dead"}
+    newer |= {"aux_k", "aux_coefficient", "kl_weight", "kl_from", "kl_rows", "kl_positions", "parallel"}
+    for name in newer:
+        del recipe[name]
+
+
+def with_other_defaults(recipe: dict[str, Any]) -> None:
+    """What a version wrote down that had other defaults for what a run with top-k does not use."""
+    recipe |= {"sparsity": 0.5, "bandwidth": 7.0, "aux_k": 3}
+
+
+@pytest.mark.parametrize("change", [without_newer_fields, with_other_defaults])
+def test_a_run_of_an_older_version_is_resumed(change: Callable[[dict[str, Any]], object], tmp_path: Path) -> None:
+    stopped = tiny_training_run(tmp_path, stop=StopAfter(20), **OPTIONS)
+    stopped.prepare(resume=False)
+    assert stopped.harvest()
+    assert not stopped.train()
+    change_recipe(tmp_path, change)
+
+    report = train_to_the_end(tiny_training_run(tmp_path, **OPTIONS), resume=True)
+
+    assert report["steps"] == 18
+    assert report["recipe"] == tiny_recipe(**OPTIONS).model_dump(mode="json")
+
+
+def test_what_the_run_does_use_is_compared_all_the_same(trained: Path, tmp_path: Path) -> None:
+    out = copy(trained, tmp_path)
+    change_recipe(out, lambda recipe: recipe.update(lr=0.5))
+
+    with pytest.raises(ConfigError, match=r"another recipe \(lr 0\.5 → 0\.003\)"):
+        tiny_training_run(out, **OPTIONS).prepare(resume=True)
+
+
+def test_fields_of_a_newer_version_are_named(trained: Path, tmp_path: Path) -> None:
+    out = copy(trained, tmp_path)
+    change_recipe(out, lambda recipe: recipe.update(momentum=0.9, rank=3))
+    told = r"has fields that this version does not know \(momentum, rank\): use the version that it was written by"
+
+    with pytest.raises(ConfigError, match=rf"The recipe .*recipe\.json {told}"):
+        tiny_training_run(out, **OPTIONS).prepare(resume=True)
+    with pytest.raises(ConfigError, match=rf"The recipe in .*checkpoint\.safetensors {told}"):
+        load(out)

@@ -110,3 +110,18 @@ def test_tied_decoders_and_learned_thresholds_come_back_from_an_export() -> None
         torch.testing.assert_close(again.decoder_scale[layer][0], torch.ones(N_FEATURES))
         for j in range(len(clt.config.targets(layer))):
             torch.testing.assert_close(again.decoder(layer, j), parameters.decoder(layer, j))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize(("window", "skip"), [(1, False), (2, True), (3, True)])
+def test_every_number_is_counted(window: int, skip: bool, tied: bool) -> None:
+    parameters = random_parameters(window=window, skip=skip, form=Form(tied=tied, thresholds=True))
+
+    counted = parameters.config.count_parameters(tied=tied)
+
+    assert counted == sum(tensor.numel() for tensor in parameters.tensors())
+    if not tied:
+        clt = as_clt(parameters, torch.zeros(N_LAYERS, N_FEATURES))
+        assert parameters.config.n_parameters == counted
+        whole = [clt.W_enc, clt.b_enc, clt.threshold, *clt.W_dec, clt.b_dec]
+        assert counted == sum(tensor.numel() for tensor in (whole if clt.W_skip is None else [*whole, clt.W_skip]))

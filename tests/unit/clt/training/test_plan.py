@@ -72,6 +72,20 @@ def test_features_that_are_shared_out_share_out_their_memory() -> None:
     assert over_data["model"] == over_features["model"] == 2 * 5_000_000
 
 
+def test_tied_decoders_are_counted_once() -> None:
+    recipe = tiny_recipe(tied=True, n_features=50, window=3)
+    n_pairs = 3 + 3 + 2 + 1
+    n_parameters = (4 + 4) * 50 * 100 + n_pairs * 50 + 4 * (2 * 50 + 100)
+
+    told = plan(recipe, MODEL, replace(MACHINE, devices=2))
+
+    assert told["parameters"] == n_parameters
+    assert told["memory_bytes_per_device"]["adam"] == told["optimiser_state_bytes"] == 8 * n_parameters
+    assert told["checkpoint_bytes"] == 2 * 12 * n_parameters
+    assert told["seconds_per_token"]["adam"] == pytest.approx(28 * n_parameters / (128 * 2e9))
+    assert told["seconds_per_token"]["exchange"] == pytest.approx(8 * 0.5 * n_parameters / 128 / 1e9)
+
+
 def test_hours_follow_from_tokens_and_speed() -> None:
     recipe = tiny_recipe(tokens=1_000_000, held_out_tokens=200_000, epochs=3)
 

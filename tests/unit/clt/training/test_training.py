@@ -106,6 +106,27 @@ def test_a_wider_transcoder_starts_from_a_per_layer_one(tmp_path: Path) -> None:
     assert load_clt(tmp_path / "wide" / "clt").config.window == 3
 
 
+def test_a_run_tells_how_many_parameters_it_trains(tmp_path: Path) -> None:
+    """Tied decoders count once, here 3 layers of 24 features of 16 numbers that write to 3, 2 and 1 layers."""
+    for tied, decoders in ((False, 6 * 24 * 16), (True, 3 * 24 * 16 + 6 * 24)):
+        said: list[str] = []
+        run = tiny_training_run(tmp_path / str(tied), tied=tied, window=3)
+        run.say = said.append
+        report = train_to_the_end(run)
+        assert report["parameters"] == decoders + 3 * (24 * 16 + 2 * 24 + 16)
+        assert f"{report['parameters'] / 1e6:.1f} M parameters" in said[0]
+
+
+def test_what_cannot_fit_is_refused_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Untied decoders need their gradients and moments too, so tied ones fit where untied ones do not."""
+    monkeypatch.setattr("workbench.memory.available_memory", lambda: 13_500_000)
+    wide: dict[str, Any] = {"n_features": 4_000, "window": 3, "batch_tokens": 16, "tokens": 64}
+    tiny_training_run(tmp_path / "tied", tied=True, **wide).prepare(resume=False)
+
+    with pytest.raises(ResourceError, match=r"Training 0\.6 M parameters needs .* lower n_features"):
+        tiny_training_run(tmp_path / "untied", **wide).prepare(resume=False)
+
+
 def test_features_that_never_fire_are_resampled(tmp_path: Path) -> None:
     dead, fvu = {}, {}
     for every in (0, 20):
