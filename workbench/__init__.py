@@ -20,19 +20,22 @@ if TYPE_CHECKING:
     from workbench.interventions import Edit, Intervention
     from workbench.models import fetch
     from workbench.session import Session, open
-    from workbench.widgets import TrainingMonitor, to_html
+    from workbench.widgets import FeatureCard, OperandGrid, TokenStrip, TrainingMonitor, to_html
     from workbench.widgets.live_run import train
 
 __all__ = [
     "DifferenceTarget",
     "DirectionTarget",
     "Edit",
+    "FeatureCard",
     "FeatureTarget",
     "Graph",
     "GraphScores",
     "Intervention",
     "LogitTarget",
+    "OperandGrid",
     "Session",
+    "TokenStrip",
     "TopTokens",
     "TrainingMonitor",
     "WorkbenchError",
@@ -48,12 +51,15 @@ _HOME = {
     "DifferenceTarget": "workbench.attribution",
     "DirectionTarget": "workbench.attribution",
     "Edit": "workbench.interventions",
+    "FeatureCard": "workbench.widgets",
     "FeatureTarget": "workbench.attribution",
     "Graph": "workbench.attribution",
     "GraphScores": "workbench.attribution",
     "Intervention": "workbench.interventions",
     "LogitTarget": "workbench.attribution",
+    "OperandGrid": "workbench.widgets",
     "Session": "workbench.session",
+    "TokenStrip": "workbench.widgets",
     "TopTokens": "workbench.attribution",
     "TrainingMonitor": "workbench.widgets",
     "WorkbenchError": "workbench.errors",

@@ -1,0 +1,85 @@
+/** Counts as bars over equal steps of an axis, with a table for who cannot see them. */
+
+import { fill, h } from "../kit/dom";
+import { count, plain } from "../kit/format";
+import { type Histogram, heights } from "./state";
+
+export interface HistogramOptions {
+  title: string;
+  /** What is counted in a bar. */
+  noun: string;
+  /** What the axis is of. */
+  axis: string;
+  note?: string;
+  /** The edges are whole numbers, each bar from one edge to before the next. */
+  whole?: boolean;
+}
+
+/** Return a figure of a histogram. */
+export function histogram({ edges, counts }: Histogram, options: HistogramOptions): HTMLElement {
+  const { heights: sizes, log } = heights(counts);
+  const edge = (i: number) => (options.whole ? String(Math.round(edges[i]!)) : plain(edges[i]!));
+  const range = (i: number) => {
+    if (!options.whole) return `${edge(i)} – ${edge(i + 1)}`;
+    // The last bin of whole numbers, like all others, ends before its edge.
+    const [first, last] = [Math.round(edges[i]!), Math.max(Math.round(edges[i]!), Math.ceil(edges[i + 1]!) - 1)];
+    return first === last ? String(first) : `${first} – ${last}`;
+  };
+  const readout = h("span", { class: "wb-muted" });
+  const bars = counts.map((n, i) => {
+    const bar = h("i");
+    // Something, however little, is not nothing.
+    bar.style.height = n > 0 ? `max(1px, ${(100 * sizes[i]!).toFixed(2)}%)` : "0";
+    const column = h("div", { class: "card-column" }, bar);
+    column.addEventListener("pointerenter", () => fill(readout, `${range(i)}: ${count(n, options.noun)}`));
+    column.addEventListener("pointerleave", () => fill(readout, options.note));
+    return column;
+  });
+  fill(readout, options.note);
+  const most = counts.indexOf(Math.max(...counts));
+  const said = `${options.title}: ${count(sum(counts), options.noun)} from ${edge(0)} to ${edge(counts.length)}, most of them in ${range(most)}`;
+  const marks = [...new Set([0, Math.round(counts.length / 2), counts.length])].map((i) => {
+    const mark = h("span", {}, edge(i));
+    mark.style.left = `${(100 * i) / counts.length}%`;
+    return mark;
+  });
+  return h(
+    "figure",
+    { class: "card-part" },
+    h("figcaption", {}, h("b", {}, options.title), readout),
+    h("div", { class: "card-bars", role: "img", "aria-label": said }, ...bars),
+    h("div", { class: "card-axis", "aria-hidden": "true" }, ...marks),
+    h("div", { class: "card-unit wb-muted" }, `${options.axis}${log ? " (heights: logarithm of the count)" : ""}`),
+    table(options, counts, range),
+  );
+}
+
+function table(options: HistogramOptions, counts: number[], range: (i: number) => string): HTMLElement {
+  const body = h("tbody");
+  const details = h(
+    "details",
+    { class: "card-table" },
+    h("summary", {}, "As a table"),
+    h(
+      "table",
+      {},
+      h("caption", { class: "wb-visually-hidden" }, options.title),
+      h(
+        "thead",
+        {},
+        h("tr", {}, h("th", { scope: "col" }, options.axis), h("th", { scope: "col" }, `${options.noun}s`)),
+      ),
+      body,
+    ),
+  );
+  details.addEventListener("toggle", () => {
+    if (!details.open || body.children.length > 0) return;
+    const rows = counts.map((n, i) =>
+      h("tr", {}, h("th", { scope: "row" }, range(i)), h("td", {}, n.toLocaleString("en"))),
+    );
+    fill(body, ...rows);
+  });
+  return details;
+}
+
+const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
