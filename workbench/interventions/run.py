@@ -16,6 +16,7 @@ from workbench.errors import InterventionError
 from workbench.interventions.clean import CleanRun, Hook, same_prompt
 from workbench.interventions.edits import Edit, ResolvedEdit, resolve, written
 from workbench.interventions.result import Intervention
+from workbench.interventions.suffix import joined
 from workbench.models import READ_HOOK, WRITE_HOOK, LoadedModel
 
 Mode = Literal["direct", "constrained", "propagated"]
@@ -98,9 +99,13 @@ def intervene_on(
     logits = clean.logits
     first_layer = min(deltas, default=clean.model.n_layers)
     if deltas:
-        run = _Run(clean, deltas, first_layer)
+        # Frozen attention patterns have a column for every position, so the mode "direct" runs them all.
+        start = 0 if mode == "direct" else clean.first_run(min(edit.position for edit, _, _ in resolved))
+        run = _Run(clean, deltas, first_layer, start)
         final = run.propagated() if mode == "propagated" else run.held(mode, until)
-        reads = tuple(run.reads.get(layer, read) for layer, read in enumerate(reads))
+        reads = tuple(
+            joined(read, run.reads[layer]) if layer in run.reads else read for layer, read in enumerate(reads)
+        )
         logits = clean.model.logits(final[-1])
     return Intervention(
         clean=clean,
@@ -116,31 +121,37 @@ def intervene_on(
 
 @dataclass
 class _Run:
-    """One forward pass under Δ, from the lowest layer that Δ is written to."""
+    """One forward pass under Δ, from the lowest layer and the first position that Δ is written to.
+
+    Attributes:
+        first: that layer.
+        start: that position, or 0; ``reads`` are of it and later ones.
+    """
 
     clean: CleanRun
     deltas: Deltas
     first: int
-    reads: dict[int, Float[Tensor, "position d_model"]] = field(default_factory=dict)
+    start: int
+    reads: dict[int, Float[Tensor, "later d_model"]] = field(default_factory=dict)
 
-    def propagated(self) -> Float[Tensor, "position d_model"]:
+    def propagated(self) -> Float[Tensor, "later d_model"]:
         def add(delta: Tensor) -> Callable[..., Tensor]:
             def hook(y: Tensor, hook: Any) -> Tensor:
-                return y + delta.to(y)
+                return y + delta[self.start :].to(y)
 
             return hook
 
         hooks = self._keep_reads()
         hooks += [(self._write_hook(layer), add(delta)) for layer, delta in self.deltas.items()]
-        return self.clean.run_from(self.first, hooks)
+        return self.clean.run_from(self.first, hooks, position=self.start)
 
-    def held(self, mode: Mode, until: int | None) -> Float[Tensor, "position d_model"]:
+    def held(self, mode: Mode, until: int | None) -> Float[Tensor, "later d_model"]:
         """Run with the MLP outputs held up to a layer, all of them in the mode ``direct``, where norms are too."""
         layers = range(self.first, self.clean.model.n_layers if until is None else until + 1)
         hooks = self._keep_reads()
         hooks += self._hold_writes(layers, with_skip=mode == "direct")
         if mode != "direct":
-            return self.clean.run_from(self.first, hooks)
+            return self.clean.run_from(self.first, hooks, position=self.start)
         with warnings.catch_warnings():
             # Holding a norm's denominator is the point here, and that the norm then rounds otherwise is harmless.
             warnings.filterwarnings("ignore", message="A forward hook edited hook_scale")
@@ -167,9 +178,9 @@ class _Run:
 
         def hold(layer: int) -> Callable[..., Tensor]:
             def hook(y: Tensor, hook: Any) -> Tensor:
-                out = clean.writes[layer]
+                out = clean.writes[layer][self.start :]
                 if layer in self.deltas:
-                    out = out + self.deltas[layer]
+                    out = out + self.deltas[layer][self.start :]
                 if with_skip and clt.W_skip is not None and layer in self.reads:
                     change = (self.reads[layer] - clean.reads[layer]).to(clt.W_skip)
                     change[0] = 0  # The start token has no skip path.

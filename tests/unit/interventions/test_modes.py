@@ -192,6 +192,32 @@ def test_starting_at_the_edited_layer_gives_what_a_whole_pass_gives(
         torch.testing.assert_close(fast.reads_after, slow.reads_after, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_positions_before_the_first_edit_are_not_run_again(architecture: Architecture) -> None:
+    model = tiny_model(architecture)
+    clt = tiny_clt(model, window=2)
+    clean = CleanRun.of(model, clt, tiny_tokens())
+    seen: list[int] = []
+
+    with model.bridge.hooks(fwd_hooks=[("blocks.2.hook_mlp_out", lambda y, hook: seen.append(y.shape[1]))]):
+        after = clean.intervene([Edit(0, 5, 4, value=3)]).reads_after
+
+    assert seen[-1] == len(tiny_tokens()) - 4
+    for layer in range(3):
+        assert torch.equal(after[layer][:4], clean.reads[layer][:4])
+
+
+def test_blocks_that_do_not_give_the_clean_run_from_a_position_on_are_run_whole() -> None:
+    model = tiny_model("llama")
+    clt = tiny_clt(model)
+    clean = CleanRun.of(model, clt, tiny_tokens())
+    # As if attention had seen something else than keys and values of the positions before.
+    other = CleanRun(model, clt, clean.tokens, clean.reads, clean.writes, 2 * clean.final, clean.calls)
+
+    assert clean.first_run(4) == 4
+    assert other.first_run(4) == 0
+
+
 def test_what_a_run_hooks_is_gone_after_it_and_after_an_error_in_it() -> None:
     model = tiny_model("llama")
     clt = tiny_clt(model)
