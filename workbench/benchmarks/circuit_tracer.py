@@ -7,10 +7,7 @@ both alike.
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,11 +22,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from workbench.attribution import Graph
-from workbench.benchmarks.turns import answer, ask
+from workbench.benchmarks.turns import answer, ask, python_with, started
 from workbench.clt import CLT
 from workbench.clt.formats import write_circuit_tracer
 from workbench.clt.formats.hooks import BLOCK
-from workbench.errors import ConfigError
 
 BATCH_SIZE = 128
 
@@ -42,16 +38,7 @@ def python_of(venv: Path | str) -> Path:
     Raises:
         ConfigError: there is no such environment, or no circuit-tracer in it.
     """
-    inside = ("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python")
-    python = Path(venv).expanduser().absolute().joinpath(*inside)
-    if not python.is_file():
-        raise ConfigError(f"There is no {python}: give the folder of a virtual environment with circuit-tracer.")
-    asked = "import importlib.util, sys; sys.exit(importlib.util.find_spec('circuit_tracer') is None)"
-    if subprocess.run([python, "-I", "-c", asked], capture_output=True, check=False).returncode:
-        raise ConfigError(
-            f"{venv} has no circuit-tracer: install it there with `{python} -m pip install circuit-tracer`."
-        )
-    return python
+    return python_with(venv, "circuit-tracer", module="circuit_tracer")
 
 
 @dataclass
@@ -127,23 +114,10 @@ def start_circuit_tracer(
             "batch_size": BATCH_SIZE,
             "result": str(_result(folder)),
         }
-        with _log(folder).open("w") as log:
-            # Isolated: neither this package's folder nor the environment of this process may shadow its packages.
-            process = subprocess.Popen(
-                [python, "-I", _RUNNER, json.dumps(case)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={**os.environ, "HF_HUB_OFFLINE": "1"},
-            )
-        with process:
-            try:
-                found = CircuitTracer(process, folder)
-                found.version = found.answer()["version"]
-                yield found
-            finally:
-                process.kill()
+        with started(python, _RUNNER, case, log=_log(folder), environment={"HF_HUB_OFFLINE": "1"}) as process:
+            found = CircuitTracer(process, folder)
+            found.version = found.answer()["version"]
+            yield found
 
 
 def _log(folder: Path) -> Path:

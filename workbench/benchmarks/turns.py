@@ -3,12 +3,65 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-from contextlib import suppress
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import ResourceError
+from workbench.errors import ConfigError, ResourceError
+
+_FOREIGN = Path(__file__).with_name("foreign.py")
+
+
+def python_with(venv: Path | str, package: str, *, module: str) -> Path:
+    """Return the Python of a virtual environment that holds a package.
+
+    Args:
+        package: as pip calls it.
+        module: what is imported of it.
+
+    Raises:
+        ConfigError: there is no such environment, or the package is not in it.
+    """
+    inside = ("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python")
+    python = Path(venv).expanduser().absolute().joinpath(*inside)
+    if not python.is_file():
+        raise ConfigError(f"There is no {python}: give the folder of a virtual environment with {package}.")
+    asked = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    if subprocess.run([python, "-I", "-c", asked], capture_output=True, check=False).returncode:
+        raise ConfigError(f"{venv} has no {package}: install it there with `{python} -m pip install {package}`.")
+    return python
+
+
+@contextmanager
+def started(
+    python: Path, runner: Path, case: Mapping[str, Any], *, log: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a runner on a case; it ends with the context.
+
+    Args:
+        python: of the virtual environment that the runner needs.
+        log: where its standard error goes.
+        environment: variables that are set beside those of this process.
+    """
+    with log.open("w") as file:
+        # Isolated: neither this package's folder nor the environment of this process may shadow its packages.
+        process = subprocess.Popen(
+            [python, "-I", _FOREIGN, runner, json.dumps(case)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            env={**os.environ, **environment},
+        )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def ask(process: subprocess.Popen[str], line: str, *, name: str, log: Path) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def test_the_process_is_given_the_case_and_ends_with_the_context(tmp_path: Path)
     said = tmp_path / "said.json"
     venv = environment(
         tmp_path,
-        f'test "$2" = -c && exit 0\nprintf %s "$3" > "{said}"\necho \'{{"version": "9"}}\'\nexec cat >/dev/null',
+        f'test "$2" = -c && exit 0\nprintf %s "$4" > "{said}"\necho \'{{"version": "9"}}\'\nexec cat >/dev/null',
     )
     with start_circuit_tracer(venv, clt, torch.tensor([1, 2]), model=tmp_path, name="gemma") as started:
         assert started.version == "9"

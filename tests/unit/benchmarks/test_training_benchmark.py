@@ -175,7 +175,7 @@ def test_an_environment_without_the_rival_is_refused(tmp_path: Path) -> None:
 def test_a_rival_is_given_the_same_activations_and_takes_turns(tiny_case: dict[str, Any], tmp_path: Path) -> None:
     said = tmp_path / "said.json"
     turn = json.dumps({"tokens": 32, "steps": 1, "seconds": 0.5, "losses": [0.9], "peak_memory_mb": 7.0})
-    script = f"""printf %s "$3" > "{said}"
+    script = f"""printf %s "$4" > "{said}"
 echo '{{"version": "9", "threads": 2, "parameters": 5}}'
 while read seconds; do echo '{turn}'; done"""
     case = {**tiny_case, "window": 1, "skip": False, "seconds": 0.03, "rival": "eai-sparsify"}

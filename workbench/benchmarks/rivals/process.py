@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +13,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.benchmarks.turns import answer, ask
+from workbench.benchmarks.turns import answer, ask, python_with, started
 from workbench.errors import ConfigError
 from workbench.files import write_safetensors
 
@@ -52,14 +49,7 @@ def python_of(name: str, venv: Path | str) -> Path:
     """
     if name not in RIVALS:
         raise ConfigError(f"There is no rival {name!r}: choose from {', '.join(RIVALS)}.")
-    inside = ("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python")
-    python = Path(venv).expanduser().absolute().joinpath(*inside)
-    if not python.is_file():
-        raise ConfigError(f"There is no {python}: give the folder of a virtual environment with {name}.")
-    asked = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({RIVALS[name].module!r}) is None)"
-    if subprocess.run([python, "-I", "-c", asked], capture_output=True, check=False).returncode:
-        raise ConfigError(f"{venv} has no {name}: install it there with `{python} -m pip install {name}`.")
-    return python
+    return python_with(venv, name, module=RIVALS[name].module)
 
 
 @dataclass
@@ -126,20 +116,8 @@ def start_rival(
         folder = Path(made)
         write_safetensors(folder / _BATCH, {"reads": reads.contiguous(), "writes": writes.contiguous()})
         case = {"rival": name, "batch": str(folder / _BATCH), "n_features": n_features, "k": k}
-        with (folder / _LOG).open("w") as log:
-            # Isolated: neither this package's folder nor the environment of this process may shadow its packages.
-            process = subprocess.Popen(
-                [python, "-I", _RUNNER, json.dumps(case)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={**os.environ, "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"},
-            )
-        with process:
-            try:
-                found = RivalProcess(name, process, folder)
-                found.facts = found.answer()
-                yield found
-            finally:
-                process.kill()
+        offline = {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
+        with started(python, _RUNNER, case, log=folder / _LOG, environment=offline) as process:
+            found = RivalProcess(name, process, folder)
+            found.facts = found.answer()
+            yield found

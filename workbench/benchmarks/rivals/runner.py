@@ -1,37 +1,27 @@
-"""Times a rival's trainer: run by path, with the Python of the virtual environment that the rival is installed in.
+"""Times a rival's trainer where it is installed; `foreign.py`, a folder above, says how a runner is run.
 
-It knows nothing of this package, which that environment lacks. The case comes as JSON in the only argument: ``rival``,
-``batch`` (a safetensors file with ``reads`` and ``writes``, normalised: layer × token × d_model), ``n_features`` a
-layer and ``k`` active a token and layer. On standard output it answers one line of JSON: first what was made, then, for
-every line on standard input, which holds a number of seconds, what it trained in about that time. Each step is what the
-rival's own training loop does with a batch, without logging, evaluation and what keeps account of dead features.
+A case holds ``rival``, ``batch`` (a safetensors file with ``reads`` and ``writes``, normalised: layer × token ×
+d_model), ``n_features`` a layer and ``k`` active a token and layer. Every line holds a number of seconds and asks for
+training of about that time. Each step is what the rival's own training loop does with a batch, without logging,
+evaluation and what keeps account of dead features.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import resource
-import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 LR = 1e-3
 
+Turn = Callable[[str], dict[str, Any]]
 
-def main(case: dict[str, Any]) -> None:
-    """Make the rival's transcoder, then train it whenever a line asks for it."""
-    # What a library prints is no answer.
-    answers, sys.stdout = sys.stdout, sys.stderr
+
+def begin(case: dict[str, Any], peak_memory_mb: Callable[[], float]) -> tuple[dict[str, Any], Turn]:
+    """Make the rival's transcoder; return version, threads and parameters, and what trains it."""
     import torch
     from safetensors.torch import load_file
-
-    def answer(**value: Any) -> None:
-        answers.write(json.dumps(value) + "\n")
-        answers.flush()
 
     torch.manual_seed(0)
     batch = load_file(case["batch"])
@@ -39,15 +29,22 @@ def main(case: dict[str, Any]) -> None:
     step, n_parameters = makers[case["rival"]](batch["reads"], batch["writes"], case["n_features"], case["k"])
     # The first step makes the optimiser's state.
     step()
-    answer(version=version(case["rival"]), threads=torch.get_num_threads(), parameters=n_parameters)
-    for line in sys.stdin:
+
+    def turn(line: str) -> dict[str, Any]:
         losses: list[float] = []
         start = time.perf_counter()
         while not losses or time.perf_counter() - start < float(line):
             losses.append(step())
         seconds = time.perf_counter() - start
-        tokens = len(losses) * batch["reads"].shape[1]
-        answer(tokens=tokens, steps=len(losses), seconds=seconds, losses=losses, peak_memory_mb=_peak_memory_mb())
+        return {
+            "tokens": len(losses) * batch["reads"].shape[1],
+            "steps": len(losses),
+            "seconds": seconds,
+            "losses": losses,
+            "peak_memory_mb": peak_memory_mb(),
+        }
+
+    return {"version": version(case["rival"]), "threads": torch.get_num_threads(), "parameters": n_parameters}, turn
 
 
 Made = tuple[Callable[[], float], int]
@@ -160,17 +157,3 @@ def llamascopium(reads: Any, writes: Any, n_features: int, k: int) -> Made:
 
 def _count(module: Any) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _peak_memory_mb() -> float:
-    # The high-water mark of this address space: that of getrusage may be the parent's.
-    status = Path("/proc/self/status")
-    found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE) if status.exists() else None
-    if found:
-        return int(found[1]) * 1024 / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-
-
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
