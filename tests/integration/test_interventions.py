@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from workbench.attribution import Graph, attribute
+from workbench.benchmarks import intervention as benchmark
 from workbench.clt import CLT, default_clt, load_clt
+from workbench.errors import ConfigError
 from workbench.interventions import CleanRun, Edit
 from workbench.models import LoadedModel
 
@@ -91,3 +95,29 @@ def test_switching_off_the_most_influential_features_moves_the_prediction(case: 
     ]
 
     assert divergence[0] > 10 * divergence[1]
+
+
+def test_the_benchmark_tells_how_long_a_movement_takes_beside_a_forward_pass() -> None:
+    result = benchmark.run(layers=[27], tokens=8, movements=2, progress=False)
+
+    assert [(row["layer"], row["where"], row["mode"]) for row in result["runs"]] == [
+        (27, "early", "propagated"),
+        (27, "last", "propagated"),
+    ]
+    for row in result["runs"]:
+        assert 0 < row["p50_ms"] <= row["p95_ms"]
+        assert row["ratio"] == pytest.approx(row["p50_ms"] / row["forward_ms"], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": [30]}, "no layer 30"),
+        ({"tokens": 3}, "cannot have 3 tokens"),
+        ({"modes": ["gentle"]}, "no mode 'gentle'"),
+        ({"movements": 0}, "at least 1"),
+    ],
+)
+def test_the_benchmark_refuses_what_cannot_be_measured(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        benchmark.run(progress=False, **options)

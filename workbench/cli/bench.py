@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(lambda: None)
     group.command("attribution")(attribution)
     group.command("training")(training)
+    group.command("intervention")(intervention)
     app.add_typer(group, name="bench")
 
 
@@ -102,6 +103,29 @@ def training(
         print_json(result)
     else:
         _show_training(result)
+
+
+def intervention(
+    model: Annotated[str, typer.Option("--model", help="A model with a CLT.")] = "smollm2-135m-instruct",
+    layer: Annotated[
+        list[int] | None, typer.Option("--layer", min=0, help="Edited layer (repeatable) [default: 3, 15, 27].")
+    ] = None,
+    mode: Annotated[
+        list[str] | None, typer.Option("--mode", help="Of the edits (repeatable) [default: propagated].")
+    ] = None,
+    movements: Annotated[int, typer.Option("--movements", min=1, help="Of each slider.")] = 30,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a slider's movement to new probabilities, beside a bare forward pass of the same prompt."""
+    from workbench.benchmarks import intervention as benchmark
+
+    result = benchmark.run(
+        model=model, layers=layer or benchmark.LAYERS, modes=mode or ("propagated",), movements=movements
+    )
+    if json:
+        print_json(result)
+    else:
+        _show_intervention(result)
 
 
 def _say(line: str) -> None:
@@ -220,3 +244,9 @@ def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def _show_intervention(result: dict[str, Any]) -> None:
+    columns = ("layer", "position", "mode", "p50 ms", "p95 ms", "forward ms", "ratio")
+    names = ("layer", "where", "mode", "p50_ms", "p95_ms", "forward_ms", "ratio")
+    console().print(_table(columns, [tuple(str(row[name]) for name in names) for row in result["runs"]]))
