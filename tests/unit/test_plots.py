@@ -12,6 +12,7 @@ from helpers import tiny_clt, tiny_model, tiny_tokens
 from workbench import plots
 from workbench.attribution import DifferenceTarget, Graph, attribute
 from workbench.interventions import Edit, intervene
+from workbench.plots.style import labels_of
 
 
 @pytest.fixture(scope="module")
@@ -85,4 +86,4 @@ def test_tokens_are_shown_as_text_and_never_as_markup(graph: Graph, token: str, 
 
 
 def test_equal_labels_stay_two_bars() -> None:
-    assert plots._labels(["a", "a", "b"]) == ["a", "a (2)", "b"]
+    assert labels_of(["a", "a", "b"]) == ["a", "a (2)", "b"]

@@ -1,28 +1,17 @@
-"""Plotly figures of a graph and of an intervention.
-
-Each function returns a plain ``plotly.graph_objects.Figure``: it renders offline in JupyterLab, is small in a saved
-notebook, and can be changed with ``figure.update_layout(...)``.
-"""
+"""Figures of an attribution graph and of an intervention."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 
 from workbench.attribution import Graph
+from workbench.plots.style import AFTER, BEFORE, SCALE, labels_of, styled
 
 if TYPE_CHECKING:
     from workbench.interventions import Intervention
-
-# Blue and orange can be told apart by everybody and on either background; grey text reads on both.
-_BEFORE, _AFTER = "#9aa3ad", "#2f7fd6"
-# One blue that covers the more the larger the value: it stands out on either background, and small values show.
-_SCALE = [[at, f"rgba(47, 127, 214, {cover})"] for at, cover in ((0, 0), (0.02, 0.12), (0.1, 0.4), (0.3, 0.7), (1, 1))]
-_TEXT, _GRID = "#7d848c", "rgba(128, 132, 140, 0.25)"
 
 
 def token_probabilities(graph: Graph) -> go.Figure:
@@ -31,10 +20,10 @@ def token_probabilities(graph: Graph) -> go.Figure:
     logits = logits.sort_values("probability", ascending=False)
     figure = go.Figure(
         go.Bar(
-            y=_labels(logits["token"]),
+            y=labels_of(logits["token"]),
             x=logits["probability"],
             orientation="h",
-            marker_color=_AFTER,
+            marker_color=AFTER,
             text=[f"{value:.1%}" for value in logits["probability"]],
             textposition="outside",
             cliponaxis=False,
@@ -43,7 +32,7 @@ def token_probabilities(graph: Graph) -> go.Figure:
     )
     figure.update_xaxes(title="probability of the next token", tickformat=".0%", range=[0, 1])
     figure.update_yaxes(autorange="reversed")
-    return _styled(figure, height=90 + 26 * len(logits))
+    return styled(figure, height=90 + 26 * len(logits))
 
 
 def influence_map(graph: Graph) -> go.Figure:
@@ -64,7 +53,7 @@ def influence_map(graph: Graph) -> go.Figure:
         go.Heatmap(
             z=grid,
             customdata=counts,
-            colorscale=_SCALE,
+            colorscale=SCALE,
             xgap=1,
             ygap=1,
             colorbar={"title": "influence", "thickness": 12, "outlinewidth": 0},
@@ -72,9 +61,11 @@ def influence_map(graph: Graph) -> go.Figure:
         )
     )
     ticks = list(range(len(graph.tokens)))
-    figure.update_xaxes(title="position", tickvals=ticks, ticktext=_labels(graph.tokens, numbered=False), tickangle=-45)
+    figure.update_xaxes(
+        title="position", tickvals=ticks, ticktext=labels_of(graph.tokens, numbered=False), tickangle=-45
+    )
     figure.update_yaxes(title="layer")
-    return _styled(figure, height=460).update_xaxes(showgrid=False).update_yaxes(showgrid=False)
+    return styled(figure, height=460).update_xaxes(showgrid=False).update_yaxes(showgrid=False)
 
 
 def intervention(result: Intervention, *, k: int = 10) -> go.Figure:
@@ -84,9 +75,9 @@ def intervention(result: Intervention, *, k: int = 10) -> go.Figure:
         k: how many tokens to show.
     """
     rows = result.tokens.head(k)
-    tokens = _labels(rows["token"])
+    tokens = labels_of(rows["token"])
     figure = go.Figure()
-    for name, column, colour in (("before", "before", _BEFORE), ("after", "after", _AFTER)):
+    for name, column, colour in (("before", "before", BEFORE), ("after", "after", AFTER)):
         figure.add_bar(
             y=tokens,
             x=rows[column],
@@ -98,39 +89,4 @@ def intervention(result: Intervention, *, k: int = 10) -> go.Figure:
     figure.update_xaxes(title="probability of the next token", tickformat=".0%", range=[0, 1])
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(barmode="group", legend={"orientation": "h", "y": 1.08, "x": 0})
-    return _styled(figure, height=120 + 34 * len(rows))
-
-
-def _labels(tokens: Sequence[Any] | Any, *, numbered: bool = True) -> list[str]:
-    """Return tokens as plotly can show them: it reads text as a little HTML, and equal labels as one.
-
-    Args:
-        numbered: tell equal tokens apart by their order.
-    """
-    seen: dict[str, int] = {}
-    labels = []
-    for token in tokens:
-        text = str(token)
-        core = text.strip(" ")
-        left = len(text) - len(text.lstrip(" ")) if core else len(text)
-        right = len(text) - len(text.rstrip(" ")) if core else 0
-        core = "".join(c if c.isprintable() else {"\n": "↵", "\t": "⇥"}.get(c, f"[U+{ord(c):04X}]") for c in core)
-        label = html.escape("·" * left + core + "·" * right)
-        seen[label] = seen.get(label, 0) + 1
-        labels.append(f"{label} ({seen[label]})" if numbered and seen[label] > 1 else label)
-    return labels
-
-
-def _styled(figure: go.Figure, *, height: int) -> go.Figure:
-    # Transparent, so that the figure stands on a light theme as well as on a dark one.
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 90, "r": 60, "t": 30, "b": 70},
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
-        font={"color": _TEXT, "size": 13},
-    )
-    figure.update_xaxes(gridcolor=_GRID, zeroline=False, linecolor=_GRID, automargin=True)
-    figure.update_yaxes(gridcolor=_GRID, zeroline=False, linecolor=_GRID, automargin=True)
-    return figure
+    return styled(figure, height=120 + 34 * len(rows))

@@ -1,0 +1,19 @@
+"""Plotly figures.
+
+Each function returns a plain ``plotly.graph_objects.Figure``: it renders offline in JupyterLab, is small in a saved
+notebook, and can be changed with ``figure.update_layout(...)``.
+"""
+
+from workbench.plots.features import cluster_map, feature_kinds, operand_heatmaps, smear, token_classes
+from workbench.plots.graphs import influence_map, intervention, token_probabilities
+
+__all__ = [
+    "cluster_map",
+    "feature_kinds",
+    "influence_map",
+    "intervention",
+    "operand_heatmaps",
+    "smear",
+    "token_classes",
+    "token_probabilities",
+]
