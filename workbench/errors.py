@@ -19,6 +19,10 @@ class CLTError(WorkbenchError):
     """A transcoder is unknown, damaged, or was trained on another model."""
 
 
+class AtlasError(WorkbenchError):
+    """An atlas is not there, is damaged, or is of another model or CLT."""
+
+
 class InterventionError(WorkbenchError):
     """An edit cannot be applied to a prompt, or contradicts another."""
 

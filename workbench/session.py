@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import PreTrainedTokenizerBase
 
+    from workbench.features.atlas import Atlas
+    from workbench.features.atlas.shelf import AtlasBuild, Shelf
     from workbench.features.clusters import FeatureClusters
     from workbench.features.operands import OperandGrids
     from workbench.features.structure import Structure
@@ -57,6 +59,35 @@ class Session:
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return self.loaded.tokenizer
+
+    @property
+    def atlas(self) -> Atlas:
+        """What is known of every feature: cards, labels, search; see :class:`workbench.features.atlas.Atlas`.
+
+        The full atlas from the cache; where there is none, the compact one beside the CLT, while the full one is built
+        in the background (once a session; ``WORKBENCH_ATLAS_BUILD=0`` keeps it from that).
+
+        Raises:
+            AtlasError: there is none yet (the message says how far the build is), or it is damaged.
+        """
+        return self._shelf.open()
+
+    @property
+    def atlas_build(self) -> AtlasBuild | None:
+        """The build in the background, if one was begun: how far it is, ``stop()``, ``wait()``."""
+        return self._shelf.build
+
+    def find_atlas(self) -> Atlas | None:
+        """Return the atlas if there is a usable one, without building anything."""
+        return self._shelf.find_usable()
+
+    def build_atlas(self, **options: Any) -> AtlasBuild:
+        """Begin to build the atlas in the background, or return the build at work; ``.wait()`` waits for it.
+
+        Args:
+            options: of :func:`workbench.features.atlas.build_atlas`, such as ``tokens`` and ``corpus``.
+        """
+        return self._shelf.start(**options)
 
     def attribute(
         self,
@@ -136,10 +167,13 @@ class Session:
         return suggest_supernodes(graph, clt=self.clt, **options)
 
     def label(self, graph: Graph, *, k: int = 3) -> Graph:
-        """Return the graph with each feature labelled by the k tokens that it promotes directly.
+        """Return the graph with each feature's label of the atlas, or else with the k tokens that it promotes.
 
-        Prune first: every labelled feature costs one product with the whole unembedding.
+        Without an atlas prune first: every labelled feature then costs one product with the whole unembedding.
         """
+        atlas = self.find_atlas()
+        if atlas is not None:
+            return atlas.label_graph(graph)
         features = graph.nodes[graph.nodes["kind"] == "feature"]
         # The same feature may fire at several positions; its label is computed once.
         pairs = features[["layer", "feature"]].drop_duplicates()
@@ -319,6 +353,12 @@ class Session:
             values=values,
             k=k,
         )
+
+    @cached_property
+    def _shelf(self) -> Shelf:
+        from workbench.features.atlas.shelf import Shelf
+
+        return Shelf(self.loaded, self.clt, self.clt_name)
 
     @cached_property
     def _clean_run(self) -> Callable[[tuple[int, ...]], CleanRun]:

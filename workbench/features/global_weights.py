@@ -67,7 +67,7 @@ def virtual_weights(
     """
     layers, indices = _checked(clt, features, direction)
     _require_memory(clt, len(features), 1)
-    norms = _read_norms(model, clt)
+    norms = read_norms(model, clt)
     weights = clt.W_enc.new_zeros(len(layers), clt.n_layers, clt.n_features)
     for chosen_layer in set(layers.tolist()):
         rows = (layers == chosen_layer).nonzero(as_tuple=True)[0]
@@ -125,7 +125,7 @@ def global_weights(
     layers, indices = _checked(clt, features, direction)
     _require_memory(clt, len(features), 4)
     sums = _Sums.zero(clt, layers, indices)
-    norms = _read_norms(model, clt)
+    norms = read_norms(model, clt)
     with (
         StopFlag.installed() as flag,
         tqdm(total=n_batches, unit=" batches", desc="Global weights", disable=not progress) as bar,
@@ -281,7 +281,7 @@ class _Sums:
 
 
 @dataclass(frozen=True)
-class _ReadNorms:
+class ReadNorms:
     """The norms between the residual stream and where the CLT reads, with denominators of one; none for some hooks."""
 
     norms: tuple[FrozenNorm, ...] | None
@@ -319,13 +319,18 @@ class _ReadNorms:
         return [kept[name] for name in reads], [kept[name] for name in scales] or ones
 
 
-def _read_norms(model: LoadedModel, clt: CLT) -> _ReadNorms:
+def read_norms(model: LoadedModel, clt: CLT) -> ReadNorms:
+    """Return the norms behind which a CLT reads.
+
+    Raises:
+        CLTError: it reads at a hook that has no linear path from the residual stream.
+    """
     site = clt.config.read_hook.removeprefix("blocks.{layer}.")
     blocks = model.bridge.blocks
     # Blocks with one norm for both branches (GPT-J) have no ln2.
     name = "ln2" if "ln2" in blocks[0].submodules else "ln1"
     if site == "hook_resid_mid":
-        return _ReadNorms(None, "", False)
+        return ReadNorms(None, "", False)
     if site not in ("mlp.hook_in", f"{name}.hook_normalized", f"{name}.hook_out"):
         raise CLTError(
             f"The CLT reads at {clt.config.read_hook!r}, which has no linear path from the residual stream: "
@@ -333,7 +338,7 @@ def _read_norms(model: LoadedModel, clt: CLT) -> _ReadNorms:
         )
     one = torch.ones(1, 1, dtype=clt.W_enc.dtype, device=clt.W_enc.device)
     norms = tuple(FrozenNorm.of(getattr(blocks[layer], name), one) for layer in range(clt.n_layers))
-    return _ReadNorms(norms, f"blocks.{{layer}}.{name}.hook_scale", site != f"{name}.hook_normalized")
+    return ReadNorms(norms, f"blocks.{{layer}}.{name}.hook_scale", site != f"{name}.hook_normalized")
 
 
 def _checked(
