@@ -173,6 +173,10 @@ class Ranks:
         """Return one number a token of the whole batch."""
         return self.gather(tensor).flatten() if self.by_data else tensor
 
+    def all_features(self, tensor: Float[Tensor, " feature"]) -> Float[Tensor, " all_features"]:
+        """Return one number a feature of a whole layer."""
+        return self.gather(tensor).flatten() if self.by_features else tensor
+
     def largest(self, values: Tensor, n: int) -> Tensor:
         """Return the ``n`` largest of the values of all processes, descending; all of them when there are fewer."""
         mine = values.flatten()

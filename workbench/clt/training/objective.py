@@ -35,6 +35,7 @@ class Objective:
         sparsity: coefficient of the penalty, which is a mean over layers and tokens of a sum over features.
         pre_activation: coefficient of Σ relu(θ − pre-activation) · decoder norm over dead features, averaged alike.
         aux_k: dead features a token that reconstruct what is missing (AuxK, Gao et al., 2024, section 2.4); 0: none.
+        aux_coefficient: of their loss, a mean over layers of the share of the error that they leave.
         dead: the dead features.
     """
 
@@ -90,12 +91,13 @@ def select(
     ranks: Ranks,
 ) -> Selection:
     """Choose the active features of a layer; with ``threshold``, top-k and BatchTopK give way to that JumpReLU."""
-    dead = None if objective.dead is None else torch.nonzero(objective.dead[layer]).flatten()
-    aux = _aux(pre, dead, objective.aux_k, ranks) if dead is not None and len(dead) and objective.aux_k else None
+    quiet = None if objective.dead is None else objective.dead[layer]
+    aux = None if quiet is None or not objective.aux_k else _aux(pre, quiet, objective.aux_k, ranks)
     if objective.activation == "jumprelu":
         learned = parameters.log_threshold[layer].exp()
         silent = None
-        if dead is not None and len(dead) and objective.pre_activation:
+        if quiet is not None and objective.pre_activation and bool(quiet.any()):
+            dead = torch.nonzero(quiet).flatten()
             silent = Silent(dead, pre[:, dead] < learned[dead])
         near = between(pre, learned - objective.bandwidth / 2, learned)
         return Selection(above(pre, learned), near, aux, silent)
@@ -109,10 +111,16 @@ def select(
     return Selection(above(pre, max(0.0, float(ranks.largest(pre, n + 1)[-1]))), aux=aux)
 
 
-def _aux(pre: Tensor, dead: Int[Tensor, " dead"], aux_k: int, ranks: Ranks) -> Active:
-    # Where features are shared out, each process brings its share of the dead ones.
-    share = math.ceil(aux_k / ranks.world) if ranks.by_features else aux_k
-    found = top_k(pre[:, dead], min(share, len(dead)))
+def _aux(
+    pre: Float[Tensor, "token feature"], quiet: Bool[Tensor, " feature"], aux_k: int, ranks: Ranks
+) -> Active | None:
+    if ranks.by_features:
+        # As many candidates of every process and layer: the largest of all are kept once all are known.
+        return top_k(pre.masked_fill(~quiet, -math.inf), min(aux_k, pre.shape[1]))
+    dead = torch.nonzero(quiet).flatten()
+    if not len(dead):
+        return None
+    found = top_k(pre[:, dead], min(aux_k, len(dead)))
     return found._replace(feature=dead[found.feature.long()].to(torch.int32))
 
 

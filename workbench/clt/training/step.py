@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -39,7 +39,8 @@ class StepResult:
         l0: active features a token, by layer.
         errors: ŷ − y in normalised units.
         selected: by layer, what was active, and what else the objective looks at.
-        aux_errors: what dead features' reconstruction of −errors misses; None without AuxK or dead features.
+        aux_errors: what dead features' reconstruction of −errors misses, by layer over the mean square of the errors;
+            None without AuxK or dead features.
     """
 
     fvu: Float[Tensor, " layer"]
@@ -80,6 +81,9 @@ def forward(
         ranks: who else holds a part of the batch or of the features.
     """
     config = parameters.config
+    with_aux = bool(objective.aux_k) and ranks.any(objective.dead is not None and bool(objective.dead.any()))
+    if not with_aux:
+        objective = replace(objective, aux_k=0)
     selected = []
     for layer in range(config.n_layers):
         pre = torch.addmm(parameters.b_enc[layer], reads[layer], parameters.W_enc[layer].T)
@@ -88,6 +92,9 @@ def forward(
     if threshold is None and objective.activation == "topk":
         kept = ranks.top_k([selection.active for selection in selected], k)
         selected = [selection._replace(active=active) for selection, active in zip(selected, kept, strict=True)]
+    if with_aux and ranks.by_features:
+        candidates = ranks.top_k([selection.aux for selection in selected if selection.aux], objective.aux_k)
+        selected = [selection._replace(aux=aux) for selection, aux in zip(selected, candidates, strict=True)]
     # What no feature writes is added by one process alone where the reconstruction is summed over several.
     first = ranks.is_first or not ranks.by_features
     errors = writes if overwrite else torch.empty_like(writes)
@@ -100,15 +107,16 @@ def forward(
         if parameters.W_skip:
             errors[layer].addmm_(reads[layer], parameters.W_skip[layer].T)
     _add_reconstruction(errors, parameters, [selection.active for selection in selected], ranks)
+    fvu = torch.linalg.vector_norm(errors, dim=(1, 2)).pow_(2).div_(errors[0].numel())
+    fvu = ranks.mean_tokens(fvu)
     aux_errors = None
-    if objective.aux_k and ranks.any(any(selection.aux is not None for selection in selected)):
+    if with_aux:
         aux_errors = errors.clone() if first else torch.zeros_like(errors)
         _add_reconstruction(aux_errors, parameters, [selection.aux for selection in selected], ranks)
-    fvu = torch.linalg.vector_norm(errors, dim=(1, 2)).pow_(2).div_(errors[0].numel())
+        # The decoder biases leave the errors no mean to speak of: their mean square is their variance.
+        aux_errors /= fvu.clamp_min(torch.finfo(fvu.dtype).tiny)[:, None, None]
     l0 = torch.stack([(found.active.values > 0).sum() / found.active.n_tokens for found in selected])
-    return StepResult(
-        fvu=ranks.mean_tokens(fvu), l0=ranks.whole(l0), errors=errors, selected=selected, aux_errors=aux_errors
-    )
+    return StepResult(fvu=fvu, l0=ranks.whole(l0), errors=errors, selected=selected, aux_errors=aux_errors)
 
 
 def _add_reconstruction(
@@ -141,7 +149,8 @@ def backward(
     """Set the gradient of the loss on every parameter.
 
     The loss is the mean FVU of ``result``, the penalty and the pre-activation loss of the objective (means over layers
-    and tokens), and ``aux_coefficient`` times the mean square of the auxiliary errors, in which the errors themselves
+    and tokens), and ``aux_coefficient`` times the normalised auxiliary loss (Gao et al., 2024, appendix A.2): the mean
+    over layers of the mean square of what dead features leave of the errors over that of the errors, which themselves
     count as constant. Only features that are active on a token receive a gradient from it, so encoder and decoder
     gradients share one transposed pattern a layer.
     """

@@ -225,9 +225,10 @@ class Trainer:
         backward(parameters, reads, result, objective)
         if self.end_to_end is not None and state.step >= config.kl_from * n_steps:
             rows, positions = self._kl_rows()
-            self.kl = self.end_to_end.add_gradient(
+            kl = self.end_to_end.add_gradient(
                 parameters, state.normalisation, state.threshold, rows, weight=config.kl_weight, positions=positions
             )
+            self.kl = float(self.ranks.mean_tokens(torch.tensor(kl, device=self.ranks.device)))
         self.ranks.average_gradients(parameters.tensors())
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(config, state.step, n_steps)
@@ -305,7 +306,7 @@ class Trainer:
                 scale[rows] = 1.0 if j == 0 else 0.0
                 touched.append(scale)
             if parameters.log_threshold:
-                parameters.log_threshold[layer][rows] = parameters.log_threshold[layer].median()
+                parameters.log_threshold[layer][rows] = ranks.all_features(parameters.log_threshold[layer]).median()
                 touched.append(parameters.log_threshold[layer])
             for parameter in touched:
                 moments = state.optimiser.state[parameter]

@@ -20,9 +20,13 @@ Way = Literal["data", "features"]
 WAYS: tuple[Way, ...] = ("data", "features")
 
 
-def fvu(out: Path) -> torch.Tensor:
+def metrics(out: Path, name: str) -> list[Any]:
     lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return torch.tensor([json.loads(line)["fvu_by_layer"] for line in lines])
+    return [json.loads(line)[name] for line in lines]
+
+
+def fvu(out: Path) -> torch.Tensor:
+    return torch.tensor(metrics(out, "fvu_by_layer"))
 
 
 def assert_same(found: TrainState, expected: TrainState, **tolerance: float) -> None:
@@ -49,6 +53,59 @@ def test_two_processes_train_what_one_trains(way: Way, tmp_path: Path) -> None:
         rtol=1e-3,
         atol=1e-4,
     )
+
+
+FEW_STEPS: dict[str, Any] = {"lr": 1e-3, "epochs": 2, "window": 2, "init": "random"}
+RESAMPLING: dict[str, Any] = {"dead_after": 500}
+CASES: dict[str, dict[str, Any]] = {
+    "batchtopk": {"activation": "batchtopk", **RESAMPLING},
+    "auxk": {"dead": "auxk", "aux_k": 7, "dead_after": 150, "resample_every": 100, "n_features": 64, "k": 2},
+    "tied": {"tied": True, **RESAMPLING},
+    "jumprelu": {"activation": "jumprelu", "sparsity": 0.1, **RESAMPLING},
+    "kl": {"kl_weight": 0.3, "kl_from": 0.5, "threshold_from": 0.5, **RESAMPLING},
+}
+
+
+def train_parts(ranks: Ranks, out: Path, cases: dict[str, dict[str, Any]]) -> None:
+    """Do this process's part of several tiny runs, one after the other."""
+    for name, options in cases.items():
+        train_part(ranks, out / name, options)
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every case trained by the same two processes."""
+    out = tmp_path_factory.mktemp(request.param)
+    # The KL needs every feature.
+    cases = {name: FEW_STEPS | case for name, case in CASES.items() if name != "kl" or request.param == "data"}
+    in_processes(2, request.param, train_parts, out, cases)
+    return out
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every case trained by one process."""
+    out = tmp_path_factory.mktemp("alone")
+    for name, case in CASES.items():
+        train_to_the_end(tiny_training_run(out / name, **FEW_STEPS, **case))
+    return out
+
+
+def test_whatever_is_trained_two_processes_train_what_one_trains(together: Path, alone: Path) -> None:
+    for folder in sorted(together.iterdir()):
+        config = tiny_recipe(**FEW_STEPS, **CASES[folder.name])
+        ours, theirs = fvu(folder), fvu(alone / folder.name)
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-5, msg=lambda text, f=folder: f"{f.name}: {text}")
+        kl = [[value or 0.0 for value in metrics(out / folder.name, "kl")] for out in (together, alone)]
+        assert kl[0] == pytest.approx(kl[1], rel=1e-3)
+        assert metrics(folder, "dead") == metrics(alone / folder.name, "dead")
+        assert_same(load_checkpoint(folder, config), load_checkpoint(alone / folder.name, config), rtol=1e-3, atol=1e-4)
+
+
+def test_those_runs_did_what_they_are_for(alone: Path) -> None:
+    assert 0.1 < max(metrics(alone / "auxk", "dead")) < 0.9
+    assert metrics(alone / "kl", "kl")[-1] > 0
+    assert load_checkpoint(alone / "jumprelu", tiny_recipe(**FEW_STEPS, **CASES["jumprelu"])).parameters.log_threshold
 
 
 def test_a_run_that_two_processes_began_is_ended_by_one(tmp_path: Path) -> None:

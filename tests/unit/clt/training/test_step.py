@@ -96,7 +96,8 @@ def dense_loss(case: Problem, o: Objective, k: int, threshold: Tensor | None) ->
     fvu = errors.square().mean()
     loss = fvu + terms / (N_LAYERS * reads.shape[1])
     if o.aux_k and o.dead is not None and bool(o.dead.any()):
-        loss = loss + o.aux_coefficient * (torch.stack(auxiliary) + errors.detach()).square().mean()
+        left, missing = (torch.stack(auxiliary) + errors.detach()).square(), errors.detach().square()
+        loss = loss + o.aux_coefficient * (left.mean((1, 2)) / missing.mean((1, 2))).mean()
     return fvu, loss
 
 

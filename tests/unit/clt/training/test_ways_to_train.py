@@ -10,9 +10,11 @@ import pytest
 import torch
 from helpers import tiny_model, tiny_recipe, tiny_training_run, train_to_the_end
 
-from workbench.clt import load_clt
-from workbench.clt.training.checkpoint import load_checkpoint
-from workbench.clt.training.trainer import objective_at
+from workbench.clt import CLTConfig, load_clt
+from workbench.clt.training.checkpoint import TrainState, load_checkpoint, make_optimiser
+from workbench.clt.training.initialise import initialise
+from workbench.clt.training.parameters import Normalisation
+from workbench.clt.training.trainer import Trainer, objective_at
 
 NO_RESAMPLING = {"resample_every": 100}
 
@@ -74,6 +76,59 @@ def test_with_auxk_dead_features_go_on_learning(tmp_path: Path) -> None:
 
     assert untouched["none"] > 10
     assert untouched["auxk"] == 0
+
+
+class SparseDirections:
+    """Batches of sparse sums of more directions than there are dimensions, without an end."""
+
+    n_steps = 120
+    n_tokens = 128
+
+    def __init__(self, *, n_layers: int, d_model: int) -> None:
+        drawn = torch.randn(2 * n_layers, 40, d_model, generator=torch.Generator().manual_seed(0))
+        self.n_layers, self.directions = n_layers, torch.nn.functional.normalize(drawn, dim=-1)
+
+    def batch(self, step: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(step)
+        present, size = torch.rand(2, self.n_layers, self.n_tokens, 40, generator=generator)
+        return ((present < 0.08) * size).repeat(2, 1, 1) @ self.directions
+
+    def must_refill(self, step: int) -> bool:
+        return False
+
+    def refill(self, step: int) -> bool:
+        return True
+
+
+def trained_with_half_its_features_dead(out: Path, dead: str) -> Trainer:
+    """The features of the second half begin with encoders so short that they never are among the top k."""
+    batches = SparseDirections(n_layers=2, d_model=24)
+    shape = CLTConfig(model="tiny", n_layers=2, d_model=24, n_features=64)
+    recipe = {"k": 4, "k_start": 1, "window": 1, "threshold_from": 1, "dead_after": 2_000, **NO_RESAMPLING}
+    config = tiny_recipe(**recipe, n_features=64, dead=dead, batch_tokens=batches.n_tokens)
+    sample = batches.batch(-1)
+    normalisation = Normalisation.of(sample)
+    parameters = initialise(shape, seed=0, k=4, activations=normalisation.apply_(sample))
+    for encoder in parameters.W_enc:
+        encoder[32:] *= 0.01
+    never = torch.zeros(2, 64, dtype=torch.int64)
+    state = TrainState(parameters, normalisation, make_optimiser(parameters, config.lr), never, torch.zeros(2))
+    trainer = Trainer(config, state, batches, out, progress=False)
+    trainer.run()
+    return trainer
+
+
+def test_with_auxk_dead_features_come_alive(tmp_path: Path) -> None:
+    dead = {}
+    fvu = {}
+    for what in ("none", "auxk"):
+        (tmp_path / what).mkdir()
+        dead[what] = trained_with_half_its_features_dead(tmp_path / what, what).dead
+        fvu[what] = metrics(tmp_path / what)[-1]["fvu"]
+
+    assert dead["none"] > 0.4
+    assert dead["auxk"] < 0.25
+    assert fvu["auxk"] < fvu["none"]
 
 
 def test_the_penalty_rises_to_its_coefficient() -> None:
