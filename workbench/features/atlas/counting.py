@@ -83,9 +83,8 @@ class Counter:
             self._write(self._shard_file(shard), content)
             waiting.add(shard)
             done, counts = self._advance(done, counts, waiting)
-            # An end that was asked for leaves what has been finished in the folder.
-            if self.on_tokens(self._n_tokens(shard)) and done < self.n_shards:
-                return None
+            # Asked for an end, the runner ends by itself, with the shards at work.
+            self.on_tokens(self._n_tokens(shard))
         return counts if done == self.n_shards else None
 
     def _advance(self, done: int, counts: Statistics | None, waiting: set[int]) -> tuple[int, Statistics | None]:

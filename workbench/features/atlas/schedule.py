@@ -38,18 +38,20 @@ def processes(workers: int, stop: Stop) -> Runner:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts) as pool:
             waiting: dict[Future[bytes], int] = {pool.submit(run_task, as_dict(task)): task.index for task in tasks}
-            while waiting:
-                done, _ = wait(waiting, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
-                for future in done:
-                    try:
+            try:
+                while waiting:
+                    done, _ = wait(waiting, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
+                    for future in done:
                         yield waiting.pop(future), future.result()
-                    except BrokenProcessPool as error:
-                        raise ResourceError(
-                            "A worker ended in the middle of a shard, probably for want of memory: start again with "
-                            "fewer workers; finished shards are kept."
-                        ) from error
-                if stop():
-                    waiting = {future: index for future, index in waiting.items() if not future.cancel()}
+                    if stop():
+                        waiting = {future: index for future, index in waiting.items() if not future.cancel()}
+            except BrokenProcessPool as error:
+                raise ResourceError(
+                    "A worker ended in the middle of a shard, probably for want of memory: start again with fewer "
+                    "workers; finished shards are kept."
+                ) from error
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
     return run
 
@@ -79,15 +81,15 @@ def cluster(address: str, stop: Stop) -> Runner:
         with client:
             futures = {client.submit(run_task, as_dict(task), pure=False): task.index for task in tasks}
             finished = distributed.as_completed(futures)
-            while futures:
-                if finished.has_ready():
-                    future = next(finished)
-                    yield futures.pop(future), _result(future, distributed)
-                elif stop():
-                    client.cancel(list(futures))
-                    return
-                else:
-                    time.sleep(_SECONDS_BETWEEN_LOOKS / 10)
+            try:
+                while futures and not stop():
+                    if finished.has_ready():
+                        future = next(finished)
+                        yield futures.pop(future), _result(future, distributed)
+                    else:
+                        time.sleep(_SECONDS_BETWEEN_LOOKS / 10)
+            finally:
+                client.cancel(list(futures))
 
     return run
 

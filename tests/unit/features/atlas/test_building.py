@@ -164,6 +164,26 @@ def test_two_processes_build_the_same_atlas(serial: tuple[LoadedModel, CLT, Atla
     assert same(build_atlas(model, clt, out=tmp_path / "atlas", workers=2, **options), atlas)
 
 
+def test_stopped_processes_keep_what_they_finished(serial: tuple[LoadedModel, CLT, Atlas], tmp_path: Path) -> None:
+    model, clt, atlas = serial
+    # Seven shards: beside the one at work a process has another one waiting.
+    plan = PLAN.model_copy(update={"shard_batches": 2})
+    options: dict[str, Any] = {"corpus": CORPUS, "plan": plan, "clt_name": atlas.info["clt"], "progress": False}
+    told: list[float] = []
+
+    def observe(stage: str, done: float) -> None:
+        told.append(done)
+
+    stopped = build_atlas(
+        model, clt, out=tmp_path / "a", workers=1, stop=lambda: bool(told), observe=observe, **options
+    )
+    assert stopped is None
+    assert 0 < told[-1] < 1
+    assert same(
+        build_atlas(model, clt, out=tmp_path / "a", **options), build_atlas(model, clt, out=tmp_path / "b", **options)
+    )
+
+
 def test_a_cluster_builds_the_same_atlas(serial: tuple[LoadedModel, CLT, Atlas], tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
     model, clt, atlas = serial
