@@ -20,9 +20,11 @@ from workbench.attribution.supernodes import suggest_supernodes
 from workbench.clt import CLT, default_clt, load_clt
 from workbench.errors import ModelError
 from workbench.features import promoted_tokens
+from workbench.features.atlas.owner import AtlasOwner
 from workbench.interventions import CleanRun, Edit, Intervention, Mode
 from workbench.models import LoadedModel, checked_tokens, load_model, tokenize
-from workbench.widgets import GraphExplorer, InterventionSliders
+from workbench.widgets import FeatureCard, GraphExplorer, InterventionSliders
+from workbench.widgets.atlas_card import atlas_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,15 +32,13 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import PreTrainedTokenizerBase
 
-    from workbench.features.atlas import Atlas
-    from workbench.features.atlas.shelf import AtlasBuild, Shelf
     from workbench.features.clusters import FeatureClusters
     from workbench.features.operands import OperandGrids
     from workbench.features.structure import Structure
 
 
 @dataclass(frozen=True)
-class Session:
+class Session(AtlasOwner):
     """A model with its CLT.
 
     Attributes:
@@ -60,34 +60,14 @@ class Session:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return self.loaded.tokenizer
 
-    @property
-    def atlas(self) -> Atlas:
-        """What is known of every feature: cards, labels, search; see :class:`workbench.features.atlas.Atlas`.
-
-        The full atlas from the cache; where there is none, the compact one beside the CLT, while the full one is built
-        in the background (once a session; ``WORKBENCH_ATLAS_BUILD=0`` keeps it from that).
+    def feature_card(self, layer: int, feature: int) -> FeatureCard:
+        """Return a feature's card as a widget; see :func:`workbench.widgets.atlas_card.atlas_card`.
 
         Raises:
-            AtlasError: there is none yet (the message says how far the build is), or it is damaged.
+            AtlasError: there is no atlas yet.
+            ConfigError: there is no such feature.
         """
-        return self._shelf.open()
-
-    @property
-    def atlas_build(self) -> AtlasBuild | None:
-        """The build in the background, if one was begun: how far it is, ``stop()``, ``wait()``."""
-        return self._shelf.build
-
-    def find_atlas(self) -> Atlas | None:
-        """Return the atlas if there is a usable one, without building anything."""
-        return self._shelf.find_usable()
-
-    def build_atlas(self, **options: Any) -> AtlasBuild:
-        """Begin to build the atlas in the background, or return the build at work; ``.wait()`` waits for it.
-
-        Args:
-            options: of :func:`workbench.features.atlas.build_atlas`, such as ``tokens`` and ``corpus``.
-        """
-        return self._shelf.start(**options)
+        return atlas_card(self.atlas, layer, feature, attribute=self.attribute, sliders=self.sliders)
 
     def attribute(
         self,
@@ -353,12 +333,6 @@ class Session:
             values=values,
             k=k,
         )
-
-    @cached_property
-    def _shelf(self) -> Shelf:
-        from workbench.features.atlas.shelf import Shelf
-
-        return Shelf(self.loaded, self.clt, self.clt_name)
 
     @cached_property
     def _clean_run(self) -> Callable[[tuple[int, ...]], CleanRun]:

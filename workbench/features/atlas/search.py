@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,13 @@ from workbench.features.logit_effects import total_decoder
 from workbench.models import LoadedModel, token_id, token_strings, tokenize
 
 Which = Literal["encoder", "decoder"]
+
+
+class TokenActivations(TypedDict):
+    """A text's tokens, the start token first, and a feature's activation at each."""
+
+    tokens: Sequence[str]
+    activations: Sequence[float]
 
 
 class Search:
@@ -198,7 +205,7 @@ class Search:
         table = table.iloc[np.argsort(-difference, kind="stable")].reset_index(drop=True)
         return self._labelled(table)
 
-    def activations(self, text: str, layer: int, feature: int) -> dict[str, list[str] | list[float]]:
+    def activations(self, text: str, layer: int, feature: int) -> TokenActivations:
         """Return a feature's activation at every token of a text: ``tokens`` and ``activations``.
 
         Raises:

@@ -133,3 +133,30 @@ def test_a_damaged_atlas_does_not_keep_a_graph_from_its_labels(
     assert "is damaged" in caplog.text
     with pytest.raises(AtlasError, match="is damaged"):
         assert bench.atlas
+
+
+def test_the_card_of_a_session_tries_texts_steers_and_takes_labels(bench: wb.Session, built: Atlas) -> None:
+    put_full_atlas(built)
+    widget = bench.feature_card(0, 3)
+    assert widget.card["label"] == widget.label == built.card(0, 3).label
+    widget.label = "mine"
+    assert bench.atlas.card(0, 3).label == "mine"
+    assert widget._try_text is not None
+    assert widget._steer is not None
+    assert widget._try_text("w3 w4") == bench.atlas.activations("w3 w4", 0, 3)
+    sliders = widget._steer("")
+    assert isinstance(sliders, wb.InterventionSliders)
+    assert all(node.startswith("f/0/3/") for node in sliders.values)
+    sliders.close()
+    widget.close()
+
+
+def test_a_feature_that_never_fired_is_steered_on_no_example(bench: wb.Session, built: Atlas) -> None:
+    put_full_atlas(built)
+    widget = bench.feature_card(1, 4)
+    assert widget._steer is not None
+    with pytest.raises(wb.WorkbenchError, match="This feature never fired on the atlas's text"):
+        widget._steer("")
+    with pytest.raises(wb.WorkbenchError, match="The feature 1/4 does not fire on this text"):
+        widget._steer("w3 w4")
+    widget.close()

@@ -1,0 +1,68 @@
+"""The card of a feature with an atlas, a model and sliders behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from workbench.attribution import Graph
+from workbench.errors import ConfigError
+from workbench.features.atlas import Atlas
+from workbench.widgets.feature_card import FeatureCard
+from workbench.widgets.intervention_sliders import InterventionSliders
+
+
+class _Attribute(Protocol):
+    def __call__(self, prompt: str | Tensor, *, cap: int | None, progress: bool) -> Graph: ...
+
+
+class _Sliders(Protocol):
+    def __call__(self, graph: Graph, *, nodes: pd.DataFrame) -> InterventionSliders: ...
+
+
+def atlas_card(atlas: Atlas, layer: int, feature: int, *, attribute: _Attribute, sliders: _Sliders) -> FeatureCard:
+    """Return a feature's card as a widget: what the atlas knows, a text to try it on, sliders to steer it.
+
+    A label that is written into the card is kept by the atlas, see :meth:`workbench.features.atlas.Atlas.set_label`.
+    Sliders open on the text that was tried, or on the strongest example up to the token that the feature fires on.
+
+    Args:
+        attribute: as the session's.
+        sliders: as the session's.
+
+    Raises:
+        ConfigError: there is no such feature.
+    """
+    card = atlas.card(layer, feature)
+
+    def steer(text: str) -> InterventionSliders:
+        graph = attribute(text or _strongest_example(atlas, layer, feature), cap=None, progress=False)
+        nodes = graph.nodes
+        nodes = nodes[(nodes["kind"] == "feature") & (nodes["layer"] == layer) & (nodes["feature"] == feature)]
+        if not len(nodes):
+            raise ConfigError(f"The feature {layer}/{feature} does not fire on this text: try another one.")
+        return sliders(graph, nodes=nodes)
+
+    def keep_label(change: Mapping[str, Any]) -> None:
+        shown = widget.card
+        # Another feature that is shown in the same cell brings its own label with it.
+        if change["new"] != shown["label"]:
+            atlas.set_label(shown["layer"], shown["feature"], change["new"].strip() or None)
+
+    widget = FeatureCard(card, try_text=lambda text: atlas.activations(text, layer, feature), steer=steer)
+    widget.observe(keep_label, "label")
+    return widget
+
+
+def _strongest_example(atlas: Atlas, layer: int, feature: int) -> Tensor:
+    examples = atlas.card(layer, feature).examples
+    if not examples:
+        raise ConfigError("This feature never fired on the atlas's text: give a text to steer it on.")
+    start = atlas.model.start_token_id
+    ids = examples[0]["token_ids"][: examples[0]["peak"] + 1]
+    # Context that was cut in the middle of a row gets a start token, as every prompt has one.
+    return torch.tensor(ids if ids[0] == start else [start, *ids])
