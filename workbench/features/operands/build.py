@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,7 +228,12 @@ def _read_part(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def _operands(name: str, values: Iterable[int]) -> tuple[int, ...]:
-    operands = tuple(int(value) for value in values)
+    try:
+        operands = tuple(operator.index(value) for value in values)
+    except TypeError as error:
+        raise ConfigError(
+            f"The range of {name} does not hold whole numbers ({error}): give range(100), say."
+        ) from error
     if not operands:
         raise ConfigError(f"The range of {name} is empty: give at least one number, such as range(100).")
     if len(set(operands)) < len(operands):

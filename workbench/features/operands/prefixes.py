@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Branches that go through the model together: enough to fill its matrices, few enough to hold their keys and values.
 TOGETHER = 512
+# Tokens whose keys and values are held at a time: 0.4 GB for a model of 30 layers with 3 key heads of 64.
+_TOKENS_TOGETHER = 8192
 
 
 class Active(NamedTuple):
@@ -72,6 +74,7 @@ def active_features(
     """
     wanted_layers = frozenset(range(clt.n_layers) if layers is None else layers)
     order = sorted(range(len(rows)), key=lambda row: rows[row])
+    together = max(1, min(together, _TOKENS_TOGETHER // max(map(len, rows), default=1)))
     for start in range(0, len(order), together):
         block = order[start : start + together]
         yield from _run_tree(

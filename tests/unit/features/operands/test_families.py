@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from workbench.errors import ConfigError
 from workbench.features.operands import FAMILIES, OperandGrids, classify
+from workbench.plots import operand_heatmaps
 
 OPERANDS = np.arange(100)
 A, B = OPERANDS[:, None], OPERANDS[None, :]
@@ -49,7 +50,7 @@ def grid_of(family: str, draw: Any) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("family", FAMILIES[:-1])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_every_family_is_recognised_under_noise_and_not_in_shuffled_cells(family: str, data: Any, seed: int) -> None:
     grid, expected = grid_of(family, data.draw)
@@ -153,6 +154,24 @@ def test_grids_know_their_features_and_their_control() -> None:
     control = grids.shuffled(seed=3)
     np.testing.assert_array_equal(np.sort(control.values.reshape(2, -1)), np.sort(values.reshape(2, -1)))
     assert (control.families()["family"] == "other").all()
+
+
+def test_the_figure_shows_the_best_explained_grids_first() -> None:
+    span = tuple(range(20))
+    values = np.zeros((3, 20, 20), dtype=np.float32)
+    values[1, 4:6] = 1
+    values[2] = np.random.default_rng(0).random((20, 20))
+    grids = OperandGrids("{a} + {b} = ", span, span, "last", ((0, 1), (0, 2), (4, 3)), values)
+    figure = operand_heatmaps(grids, k=2)
+    assert len(figure.data) == 2
+    np.testing.assert_array_equal(figure.data[0].z, values[1])
+    assert figure.layout.annotations[0].text.startswith("0/2 one operand near x")
+    (chosen,) = operand_heatmaps(grids, features=[(4, 3)]).data
+    np.testing.assert_array_equal(chosen.z, values[2])
+    with pytest.raises(ConfigError, match="There is no grid to draw"):
+        operand_heatmaps(grids.select([]))
+    with pytest.raises(ConfigError, match="Feature 9 of layer 9 is not among these 3 grids"):
+        operand_heatmaps(grids, features=[(9, 9)])
 
 
 def test_a_threshold_or_shapes_that_cannot_be_are_told() -> None:

@@ -133,6 +133,8 @@ def test_another_clt_or_role_does_not_read_these_parts(digits: LoadedModel, clt:
         ({"template": "{a} + 3"}, r"holds \{b\} 0 times"),
         ({"role": "c_last"}, "has no role 'c_last'"),
         ({"a": range(0)}, "The range of a is empty"),
+        ({"a": 7}, "The range of a does not hold whole numbers"),
+        ({"b": ["1"]}, "The range of b does not hold whole numbers"),
         ({"b": []}, "The range of b is empty"),
         ({"b": [1, 2, 1]}, "holds 1 more than once"),
         ({"features": []}, "features is empty"),
