@@ -12,6 +12,7 @@ from torch import Tensor
 from workbench.attribution import Graph
 from workbench.errors import ConfigError
 from workbench.features.atlas import Atlas
+from workbench.features.atlas.encode import encode
 from workbench.widgets.feature_card import FeatureCard
 from workbench.widgets.intervention_sliders import InterventionSliders
 
@@ -59,10 +60,15 @@ def atlas_card(atlas: Atlas, layer: int, feature: int, *, attribute: _Attribute,
 
 
 def _strongest_example(atlas: Atlas, layer: int, feature: int) -> Tensor:
+    """Return the strongest example on which the feature still fires, cut as it is from its text."""
     examples = atlas.card(layer, feature).examples
     if not examples:
         raise ConfigError("This feature never fired on the atlas's text: give a text to steer it on.")
     start = atlas.model.start_token_id
-    ids = examples[0]["token_ids"][: examples[0]["peak"] + 1]
-    # Context that was cut in the middle of a row gets a start token, as every prompt has one.
-    return torch.tensor(ids if ids[0] == start else [start, *ids])
+    for example in examples:
+        ids = example["token_ids"][: example["peak"] + 1]
+        # What was cut in the middle of a row gets a start token, as every prompt has one.
+        tokens = torch.tensor(ids if ids[0] == start else [start, *ids])
+        if (encode(atlas.model, atlas.clt, tokens[None].numpy()).layers[layer].feature == feature).any():
+            return tokens
+    raise ConfigError("Without what stood before them this feature fires on none of its examples: give a text.")

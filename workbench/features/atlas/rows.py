@@ -186,15 +186,9 @@ def compact_rows(rows: Mapping[str, Any], *, n_examples: int, window: int, k: in
 
 def _short_examples(one: dict[str, list[Any]], n_examples: int, before: int, window: int) -> dict[str, list[Any]]:
     groups, ends = one["example_group"], np.cumsum(one["example_length"]).tolist()
-    n_top = groups.count("top")
-    chosen = [*range(min(n_top, n_examples))]
-    # One of each quarter takes the place of a strongest one, but two of those stay.
-    for quarter in QUARTERS[1:]:
-        if quarter in groups[n_top:] and len(chosen) > 2 and n_examples > 2:
-            last_top = max(place for place, index in enumerate(chosen) if index < n_top)
-            if last_top < 2:
-                break
-            chosen[last_top:] = [*chosen[last_top + 1 :], groups.index(quarter)]
+    # One of each lower quarter, if two of the strongest stay.
+    lower = [groups.index(quarter) for quarter in QUARTERS[1:] if quarter in groups][: max(0, n_examples - 2)]
+    chosen = [*range(min(groups.count("top"), n_examples - len(lower))), *lower]
     short: dict[str, list[Any]] = {name: [] for name in one}
     for index in chosen:
         start, peak = ends[index] - one["example_length"][index], one["example_peak"][index]
