@@ -76,8 +76,9 @@ def test_prompts_about_france_and_sums_are_told_apart(case: tuple[LoadedModel, C
     apart = np.abs(shares[:6].mean(axis=0) - shares[6:].mean(axis=0))
     assert apart[:2].min() > 0.5, "the largest clusters follow the two kinds of prompts"
     assert clusters.stability[0] > 0.6
-    found, permuted = clusters.control()["n_features"]
-    assert permuted < found
+    # Of twelve prompts chance makes clusters too, but many small ones.
+    found, permuted = clusters.control()["n_clusters"]
+    assert permuted > 2 * found
 
 
 def test_punctuation_gathers_other_features_than_words_of_equal_entropy(case: tuple[LoadedModel, CLT]) -> None:
