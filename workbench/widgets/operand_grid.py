@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
@@ -149,13 +152,21 @@ def _table(grids: HasGrids) -> pd.DataFrame:
 
 
 def _details(table: pd.DataFrame) -> list[str]:
-    """Return what the further columns say of each grid, such as "digit 5"."""
-    others = table.drop(columns=list(_OF_FAMILIES))
-    return [
-        ", ".join(
-            f"{name} {value:g}" if isinstance(value, float) else plain_text(f"{name} {value}")
-            for name, value in row.items()
-            if value is not None and value == value and value != ""
-        )
-        for row in others.astype(object).to_dict("records")
-    ]
+    """Return what each grid is of within its family, such as "sum ends in 5", from whichever columns there are."""
+    return [plain_text(_detail(row)) for row in table.astype(object).to_dict("records")]
+
+
+def _detail(row: Mapping[str, Any]) -> str:
+    operand = {"a": "a", "b": "b", "either": "either operand"}.get(str(row.get("operand")), "sum")
+    digits = str(row.get("digits") or "")
+    x, y = (row.get(name) for name in ("x", "y"))
+    near = [f"{value:g}" for value in (x, y) if isinstance(value, numbers.Real) and math.isfinite(value)]
+    if row["family"] == "other":
+        return f"most like {row['nearest']}" if row.get("nearest") not in (None, "", "other") else ""
+    if row["family"] == "both ends" and " " in digits:
+        return "a ends in {}, b in {}".format(*digits.split(" ", 1))
+    if digits:
+        return f"{operand} ends in {', '.join(digits.split())}"
+    if row["family"] == "exact pair":
+        return " and ".join(near)
+    return f"{operand} near {near[0]}" if near else ""

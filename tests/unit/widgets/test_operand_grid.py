@@ -34,8 +34,8 @@ TABLE = pd.DataFrame(
         "feature": [17, 30],
         "family": ["operand ends in d", "sum ends in d"],
         "score": [0.9, 0.5],
-        "digit": [np.nan, 2.0],
-        "operand": ["a", None],
+        "digits": ["3 4", "2"],
+        "operand": ["a", ""],
     }
 )
 GRIDS = Grids(values=np.arange(12, dtype=np.float64).reshape(2, 2, 3), table=TABLE)
@@ -47,7 +47,7 @@ def test_grids_travel_as_bytes_and_keep_their_order() -> None:
     assert widget.features["layer"].tolist() == [5, 2]
     assert widget.features["family"] == ["sum ends in d", "operand ends in d"]
     assert widget.features["score"].tolist() == [0.5, pytest.approx(0.9)]
-    assert widget.features["detail"] == ["digit 2", "operand a"]
+    assert widget.features["detail"] == ["sum ends in 2", "a ends in 3, 4"]
     assert widget.axes["b"].tolist() == [7, 8, 9]
     assert "operand-grid" in page(widget, title="Grids")
 
@@ -73,6 +73,24 @@ def test_what_is_not_there_cannot_be_selected() -> None:
         widget.family = "exact pair"
     with pytest.raises(ConfigError, match="cannot be sorted by 'name'"):
         OperandGrid(GRIDS, sort="name")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("family", "columns", "detail"),
+    [
+        ("one operand near x", {"operand": "either", "x": 36.0, "y": np.nan, "digits": ""}, "either operand near 36"),
+        ("sum near x", {"operand": "", "x": 92.5, "digits": ""}, "sum near 92.5"),
+        ("exact pair", {"x": 3.0, "y": 8.0}, "3 and 8"),
+        ("both ends", {"digits": "6 9"}, "a ends in 6, b in 9"),
+        ("other", {"nearest": "exact pair", "x": 3.0}, "most like exact pair"),
+        ("other", {"nearest": "other"}, ""),
+        ("sum near x", {}, ""),
+    ],
+)
+def test_each_grid_is_said_to_be_of_its_numbers(family: str, columns: dict[str, Any], detail: str) -> None:
+    table = pd.DataFrame([{"layer": 5, "feature": 30, "family": family, "score": 0.7, **columns}])
+    grids = replace(GRIDS, features=((5, 30),), values=GRIDS.values[:1], table=table)
+    assert OperandGrid(grids).features["detail"] == [detail]
 
 
 @pytest.mark.parametrize(

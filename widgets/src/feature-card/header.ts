@@ -83,7 +83,9 @@ export class Header {
     const by = source === undefined ? "" : `label by ${source === "callable" ? "a callable" : `a ${source}`}`;
     if (edited || score === null || score === undefined) {
       delete this.#score.dataset.verdict;
-      fill(this.#score, label === "" ? "" : [by, "not scored"].filter((text) => text).join(", "));
+      const why = !edited && card.label_reason ? `: ${card.label_reason}` : "";
+      fill(this.#score, label === "" ? "" : `${[by, "not scored"].filter((text) => text).join(", ")}${why}`);
+      this.#score.title = "";
       return;
     }
     const said = verdict(score);

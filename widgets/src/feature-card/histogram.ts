@@ -1,8 +1,8 @@
 /** Counts as bars over equal steps of an axis, with a table for who cannot see them. */
 
 import { fill, h } from "../kit/dom";
-import { count, plain } from "../kit/format";
-import { type Histogram, heights } from "./state";
+import { count, percent, plain } from "../kit/format";
+import { type Histogram, heights, shares } from "./state";
 
 export interface HistogramOptions {
   title: string;
@@ -16,8 +16,14 @@ export interface HistogramOptions {
 }
 
 /** Return a figure of a histogram. */
-export function histogram({ edges, counts }: Histogram, options: HistogramOptions): HTMLElement {
-  const { heights: sizes, log } = heights(counts);
+export function histogram(given: Histogram, options: HistogramOptions): HTMLElement {
+  const { edges, counts } = given;
+  // Bins of different sizes compare by their shares alone.
+  const parts = shares(given);
+  const full = Math.max(1e-9, ...(parts ?? []));
+  const { heights: sizes, log } = parts ? { heights: parts.map((part) => part / full), log: false } : heights(counts);
+  const said = (i: number) =>
+    parts ? `${percent(parts[i]!)} (${count(counts[i]!, options.noun)})` : count(counts[i]!, options.noun);
   const edge = (i: number) => (options.whole ? String(Math.round(edges[i]!)) : plain(edges[i]!));
   const range = (i: number) => {
     if (!options.whole) return `${edge(i)} – ${edge(i + 1)}`;
@@ -28,16 +34,18 @@ export function histogram({ edges, counts }: Histogram, options: HistogramOption
   const readout = h("span", { class: "wb-muted" });
   const bars = counts.map((n, i) => {
     const bar = h("i");
+    bar.style.height = `${(100 * sizes[i]!).toFixed(2)}%`;
     // Something, however little, is not nothing.
-    bar.style.height = n > 0 ? `max(1px, ${(100 * sizes[i]!).toFixed(2)}%)` : "0";
+    bar.toggleAttribute("data-some", n > 0);
     const column = h("div", { class: "card-column" }, bar);
-    column.addEventListener("pointerenter", () => fill(readout, `${range(i)}: ${count(n, options.noun)}`));
+    column.addEventListener("pointerenter", () => fill(readout, `${range(i)}: ${said(i)}`));
     column.addEventListener("pointerleave", () => fill(readout, options.note));
     return column;
   });
   fill(readout, options.note);
-  const most = counts.indexOf(Math.max(...counts));
-  const said = `${options.title}: ${count(sum(counts), options.noun)} from ${edge(0)} to ${edge(counts.length)}, most of them in ${range(most)}`;
+  const measured = parts ?? counts;
+  const most = measured.indexOf(Math.max(...measured));
+  const summary = `${options.title}: ${count(sum(counts), options.noun)} from ${edge(0)} to ${edge(counts.length)}, ${parts ? "most often" : "most of them"} in ${range(most)}`;
   const marks = [...new Set([0, Math.round(counts.length / 2), counts.length])].map((i) => {
     const mark = h("span", {}, edge(i));
     mark.style.left = `${(100 * i) / counts.length}%`;
@@ -47,14 +55,17 @@ export function histogram({ edges, counts }: Histogram, options: HistogramOption
     "figure",
     { class: "card-part" },
     h("figcaption", {}, h("b", {}, options.title), readout),
-    h("div", { class: "card-bars", role: "img", "aria-label": said }, ...bars),
+    h("div", { class: "card-bars", role: "img", "aria-label": summary }, ...bars),
     h("div", { class: "card-axis", "aria-hidden": "true" }, ...marks),
     h("div", { class: "card-unit wb-muted" }, `${options.axis}${log ? " (heights: logarithm of the count)" : ""}`),
-    table(options, counts, range),
+    table(
+      options,
+      counts.map((_, i) => [range(i), said(i)]),
+    ),
   );
 }
 
-function table(options: HistogramOptions, counts: number[], range: (i: number) => string): HTMLElement {
+function table(options: HistogramOptions, rows: [string, string][]): HTMLElement {
   const body = h("tbody");
   const details = h(
     "details",
@@ -74,10 +85,7 @@ function table(options: HistogramOptions, counts: number[], range: (i: number) =
   );
   details.addEventListener("toggle", () => {
     if (!details.open || body.children.length > 0) return;
-    const rows = counts.map((n, i) =>
-      h("tr", {}, h("th", { scope: "row" }, range(i)), h("td", {}, n.toLocaleString("en"))),
-    );
-    fill(body, ...rows);
+    fill(body, ...rows.map(([range, said]) => h("tr", {}, h("th", { scope: "row" }, range), h("td", {}, said))));
   });
   return details;
 }

@@ -125,7 +125,13 @@ class FeatureCard {
           note: quantileLine(card.quantiles),
         }),
       positions.counts.length > 0 &&
-        histogram(positions, { title: "Positions", noun: "token", axis: "position in the text", whole: true }),
+        histogram(positions, {
+          title: "Positions",
+          noun: "token",
+          axis: "position in the text",
+          note: positions.n_tokens ? "share of the tokens there" : "",
+          whole: true,
+        }),
       firesOn(card.top_tokens),
       logits(card.top_logits, card.bottom_logits),
       neighbours("Upstream features", card.upstream, choose),

@@ -5,6 +5,8 @@ import { count, percent, plain } from "../kit/format";
 export interface Histogram {
   edges: number[];
   counts: number[];
+  /** How many there were in each bin, of which the counts are a part. */
+  n_tokens?: number[];
 }
 
 export interface Example {
@@ -42,6 +44,10 @@ export interface Card {
   label: string;
   label_source?: string;
   label_score?: number | null;
+  label_precision?: number | null;
+  label_recall?: number | null;
+  label_reason?: string;
+  complete?: boolean;
   kind?: string;
   family?: string;
   density?: number | null;
@@ -100,6 +106,7 @@ export function facts(card: Card): string[] {
     said.push(`${active.toLocaleString("en")} of ${tokens.toLocaleString("en")} tokens`);
   }
   if (card.max_activation) said.push(`maximum ${plain(card.max_activation)}`);
+  if (card.complete === false) said.push("compact atlas, without histograms and connected features");
   return said;
 }
 
@@ -120,6 +127,12 @@ export function grouped(examples: Example[]): [string, Example[]][] {
   const groups = new Map<string, Example[]>();
   for (const example of examples) groups.set(example.group, [...(groups.get(example.group) ?? []), example]);
   return [...groups];
+}
+
+/** Return the share that each count is of its bin; null where the bins' sizes are not known. */
+export function shares({ counts, n_tokens: sizes }: Histogram): number[] | null {
+  if (!sizes || sizes.length !== counts.length) return null;
+  return counts.map((count, bin) => (sizes[bin]! > 0 ? count / sizes[bin]! : 0));
 }
 
 /** Return the height of each bar, 0 to 1, and whether they are logarithms: of counts that differ by far. */

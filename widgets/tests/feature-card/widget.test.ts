@@ -47,7 +47,16 @@ describe("what is known of a feature", () => {
     details.open = true;
     details.dispatchEvent(new Event("toggle"));
     const rows = [...details.querySelectorAll("tbody tr")].map((row) => row.textContent);
-    expect(rows).toEqual(["0 – 2.004,000", "2.00 – 4.00200", "4.00 – 8.0013"]);
+    expect(rows).toEqual(["0 – 2.004,000 tokens", "2.00 – 4.00200 tokens", "4.00 – 8.0013 tokens"]);
+  });
+
+  it("compares positions by the share of the tokens there, where it is known", () => {
+    const positions = { edges: [1, 2, 4, 8], counts: [13, 2000, 2200], n_tokens: [26, 8000, 22000] };
+    const view = show({ card: { ...CARD, positions } });
+    const bars = view.all(".card-bars")[1]!;
+    expect(bars.getAttribute("aria-label")).toContain("most often in 1");
+    const heights = [...bars.querySelectorAll("i")].map((bar) => Number.parseFloat(bar.style.height));
+    expect(heights).toEqual([100, 50, 20]);
   });
 
   it("is listed: tokens, logits and neighbours, all as text", () => {
@@ -120,6 +129,11 @@ describe("the label", () => {
     expect(view.model.get("label")).toBe("the state of Texas");
     expect(view.model.saves).toBe(1);
     expect(view.id("score").textContent).toBe("label by a human, not scored");
+  });
+
+  it("that could not be scored says why", () => {
+    const view = show({ card: { ...CARD, label_score: null, label_reason: "it fires on no held-out token" } });
+    expect(view.id("score").textContent).toBe("label by a rule, not scored: it fires on no held-out token");
   });
 
   it("that predicts nothing is marked", () => {
