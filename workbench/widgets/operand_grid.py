@@ -156,7 +156,7 @@ def _details(table: pd.DataFrame) -> list[str]:
     return [plain_text(_detail(row)) for row in table.astype(object).to_dict("records")]
 
 
-def _detail(row: Mapping[str, Any]) -> str:
+def _detail(row: Mapping[Any, Any]) -> str:
     operand = {"a": "a", "b": "b", "either": "either operand"}.get(str(row.get("operand")), "sum")
     digits = str(row.get("digits") or "")
     x, y = (row.get(name) for name in ("x", "y"))
