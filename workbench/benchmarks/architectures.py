@@ -43,6 +43,7 @@ class Run:
             the time on the clock; harvest, initialisation and export come on top.
         windows: layers that a feature writes to, or ``full``.
         prompts: how many of the evaluation prompts; None for all.
+        held_out: tokens that the evaluation reads; None for its default.
         threads: of every process.
     """
 
@@ -52,6 +53,7 @@ class Run:
     windows: Sequence[str] = WINDOWS
     skips: Sequence[bool] = (False, True)
     prompts: int | None = None
+    held_out: int | None = None
     threads: int | None = None
 
     def variants(self) -> list[Variant]:
@@ -78,6 +80,8 @@ class Run:
         # What the recipe says and no defaults: a field that a later version adds is no other condition.
         recipe = self.base.model_dump(mode="json", exclude_unset=True)
         conditions = {"recipe": recipe, "seconds": self.seconds, "prompts": self.prompts}
+        if self.held_out is not None:
+            conditions["held_out"] = self.held_out
         path = self.folder / "conditions.json"
         if not path.exists():
             write_json(path, conditions)
@@ -113,6 +117,7 @@ class Run:
         base = self.base
         text = ["--corpus", base.corpus, "--row-length", str(base.row_length)]
         limit = [] if self.prompts is None else ["--limit", str(self.prompts)]
+        limit += [] if self.held_out is None else ["--tokens", str(self.held_out)]
         found = self._command(["evaluate", str(run / "clt"), "--model", base.model, *text, *limit, "--json"])
         training = read_json(run / "report.json")
         training["cpu_seconds"] = training["steps"] / steps_per_second(run)
@@ -195,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--window", action="append", choices=WINDOWS, help="only these (repeatable)")
     parser.add_argument("--skip", choices=("without", "with", "both"), default="both")
     parser.add_argument("--prompts", type=int, help="evaluation prompts [all 50]")
+    parser.add_argument("--tokens", type=int, help="held-out tokens of the evaluation [its default]")
     parser.add_argument("--threads", type=int, help="OMP threads of every process")
     parser.add_argument("--out", type=Path, default=Path("runs/architectures"), help="a folder, kept between runs")
     parser.add_argument("--page", type=Path, default=Path("docs/architectures.md"), help="the page to write")
@@ -209,6 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             windows=tuple(parsed.window or WINDOWS),
             skips={"without": (False,), "with": (True,), "both": (False, True)}[parsed.skip],
             prompts=parsed.prompts,
+            held_out=parsed.tokens,
             threads=parsed.threads,
         )
         run.go()
