@@ -192,10 +192,14 @@ class _Job:
             )
 
         with self._bar(self.text.n_tokens, "Atlas: text", "tok") as bar:
+            # A bar that is not shown does not count.
+            counted = 0
 
             def on_tokens(n_tokens: int) -> bool:
+                nonlocal counted
+                counted += n_tokens
                 bar.update(n_tokens)
-                self.observe("text", bar.n / self.text.n_tokens)
+                self.observe("text", counted / self.text.n_tokens)
                 return self.stop()
 
             counter = Counter(build, self.model, self.clt, self.text.tokens, self.plan, on_tokens)
@@ -250,7 +254,7 @@ class _Job:
                     layer, one, labels, effects, connections, self.text.tokens, labeller.token_totals, self.plan
                 )
                 bar.update()
-                self.observe("features", bar.n / n_layers)
+                self.observe("features", (layer + 1) / n_layers)
 
     def _bar(self, total: int, what: str, unit: str) -> Any:
         return tqdm(total=total, desc=what, unit=unit, disable=not self.progress, file=sys.stderr)

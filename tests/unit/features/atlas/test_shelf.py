@@ -20,6 +20,7 @@ from workbench.features.atlas.identity import clt_hash
 from workbench.features.atlas.places import atlas_folder
 from workbench.features.atlas.shelf import AtlasBuild, Shelf
 from workbench.models import LoadedModel
+from workbench.widgets import InterventionSliders
 
 OPTIONS: dict[str, Any] = {"corpus": CORPUS, "plan": PLAN, "progress": False}
 
@@ -31,7 +32,7 @@ def bench(model: LoadedModel, clt: CLT) -> wb.Session:
 
 def put_full_atlas(built: Atlas) -> None:
     path = atlas_folder(clt_hash(built.clt)) / "atlas.parquet"
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(built.file.path.read_bytes())
 
 
@@ -145,7 +146,7 @@ def test_the_card_of_a_session_tries_texts_steers_and_takes_labels(bench: wb.Ses
     assert widget._steer is not None
     assert widget._try_text("w3 w4") == bench.atlas.activations("w3 w4", 0, 3)
     sliders = widget._steer("")
-    assert isinstance(sliders, wb.InterventionSliders)
+    assert isinstance(sliders, InterventionSliders)
     assert all(node.startswith("f/0/3/") for node in sliders.values)
     sliders.close()
     widget.close()
