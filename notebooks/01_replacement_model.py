@@ -56,8 +56,8 @@ recipe = {
 run = wb.train(recipe, out=folder)
 
 # %% [markdown]
-# Meanwhile the same kernel opens the model with the CLT that ships with it: 512 features a layer, trained on ten times
-# as many tokens, for twenty minutes.
+# Meanwhile the same kernel opens the model with the CLT that ships with it: 1,024 features a layer, trained on ten times
+# as many tokens for an hour, in the second half on the replacement model's KL as well.
 
 # %%
 bench = wb.open("smollm2-135m-instruct")

@@ -20,7 +20,7 @@ from browser.traffic import Traffic  # noqa: E402
 from playwright.sync_api import Locator, sync_playwright  # noqa: E402
 
 QUICKSTART = ROOT / "notebooks" / "00_quickstart.ipynb"
-EXPLORER, SLIDERS, MAP = 8, 12, 18
+EXPLORER, SLIDERS, MAP = 8, 12, 20
 
 
 def shown(lab: Lab, index: int, testid: str) -> Locator:

@@ -13,8 +13,8 @@ from .lab import Lab
 
 QUICKSTART = Path(__file__).parents[2] / "notebooks" / "00_quickstart.ipynb"
 # The cells, Markdown included.
-EXPLORER, SLIDERS, MAP = 8, 12, 18
-NAMES = "f/28/18/14"  # promotes women's names at the last token
+EXPLORER, SLIDERS, MAP = 8, 12, 20
+NAMES = "f/29/83/14"  # promotes beginnings of names at the last token
 
 
 def explorer(lab: Lab) -> Locator:
@@ -66,7 +66,7 @@ def test_the_stored_quickstart_can_be_read_without_running_a_cell(lab: Lab) -> N
     assert colours_drawn(graph.locator("canvas").first) > 20
     # What needs no Python works: the node under the pointer and its edges.
     lab.page.mouse.move(*point_at(lab, NAMES))
-    expect(graph.get_by_test_id("tooltip")).to_contain_text("Jennifer")
+    expect(graph.get_by_test_id("tooltip")).to_contain_text("Ol")
 
     bars = sliders(lab)
     expect(bars.locator("tr[data-before][data-after]").first).to_contain_text("Mary")
@@ -83,7 +83,7 @@ def test_the_quickstart_from_the_first_cell_to_the_last_slider(lab: Lab, tmp_pat
 
     # The table, as the cells set it, is what the graph shows.
     graph = explorer(lab)
-    expect(graph.get_by_test_id("selected")).to_contain_text("Selected (3)")
+    expect(graph.get_by_test_id("selected")).to_contain_text("Selected (4)")
 
     # Hover, click and pin: Python has the node, with its row of the table.
     lab.page.mouse.move(*point_at(lab, NAMES))
@@ -100,8 +100,8 @@ def test_the_quickstart_from_the_first_cell_to_the_last_slider(lab: Lab, tmp_pat
     lab.wait_for_python(f"list(explorer.pinned['node_id']) == [{NAMES!r}]")
 
     # The other way: what Python selects is shown.
-    lab.execute("explorer.selected = ['f/0/56/10']")
-    expect(graph.get_by_test_id("details")).to_have_attribute("data-node", "f/0/56/10")
+    lab.execute("explorer.selected = ['f/0/163/10']")
+    expect(graph.get_by_test_id("details")).to_have_attribute("data-node", "f/0/163/10")
 
     # A slider by mouse: what the model says follows, with the last value.
     widget = sliders(lab)
@@ -120,7 +120,7 @@ def test_the_quickstart_from_the_first_cell_to_the_last_slider(lab: Lab, tmp_pat
     assert -3.6 < dragged < -2.4
     lab.wait_for_python(f"sliders.values[{NAMES!r}] == {dragged}")
     lab.wait_for_python(f"sliders.result['values'][{NAMES!r}] == {dragged} and not sliders.running")
-    assert lab.python("sliders.tokens.set_index('token').loc[' Mary', 'after'].item()") < 0.05
+    assert lab.python("sliders.tokens.set_index('token').loc[' Mary', 'after'].item()") < 0.1
 
     # The same slider by keyboard; no key reaches the notebook.
     track.focus()
