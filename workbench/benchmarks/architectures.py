@@ -24,6 +24,7 @@ from typing import Any
 from workbench.benchmarks.architectures_page import Variant, page
 from workbench.clt.training.config import TrainConfig, load_train_config
 from workbench.errors import ConfigError, ResourceError, WorkbenchError
+from workbench.evaluation.baselines import BASELINES
 from workbench.files import atomic_file, read_json, write_json
 
 WINDOWS = ("1", "2", "4", "8", "full")
@@ -118,7 +119,11 @@ class Run:
         text = ["--corpus", base.corpus, "--row-length", str(base.row_length)]
         limit = [] if self.prompts is None else ["--limit", str(self.prompts)]
         limit += [] if self.held_out is None else ["--tokens", str(self.held_out)]
-        found = self._command(["evaluate", str(run / "clt"), "--model", base.model, *text, *limit, "--json"])
+        # Those of the model alone are the same for all variants: the first one brings them.
+        own = ["skip_alone" if variant.skip else "mean_ablation"]
+        wanted = own if variant != self.variants()[0] else BASELINES
+        chosen = [option for key in wanted for option in ("--baseline", key)]
+        found = self._command(["evaluate", str(run / "clt"), "--model", base.model, *text, *limit, *chosen, "--json"])
         training = read_json(run / "report.json")
         training["cpu_seconds"] = training["steps"] / steps_per_second(run)
         write_json(folder / "evaluation.json", {"training": training, **json.loads(found)})

@@ -55,6 +55,10 @@ def evaluate(
     row_length: RowLengthOption = 64,
     corpus: CorpusOption = "bundled",
     seed: SeedOption = 0,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option("--baseline", help="linear_skip, mean_ablation, … (repeatable) [default: all]."),
+    ] = None,
     card: Annotated[Path | None, typer.Option("--card", help="Write the model card to this file.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -68,23 +72,37 @@ def evaluate(
         training_tokens,
         write_model_card,
     )
+    from workbench.evaluation.baselines import BASELINES, check_baselines
     from workbench.evaluation.graph_scores import check_prompts
     from workbench.models import load_model
 
     # What a user can have mistyped is looked at before minutes of loading and measuring.
+    baselines = baseline or list(BASELINES)
+    check_baselines(baselines)
     texts = _prompts(prompts, limit)
     loaded = load_model(model)
     check_prompts(loaded, texts)
     transcoder = load_clt(clt, model=loaded)
     source = resolve_corpus(corpus, model=loaded)
     rows = held_out_tokens(loaded, source, n_tokens=tokens, row_length=row_length, seed=seed)
-    linear_skip = fit_linear_skip(
+    linear_skip = None
+    if "linear_skip" in baselines:
+        linear_skip = fit_linear_skip(
+            loaded,
+            training_tokens(loaded, source, row_length=row_length, seed=seed),
+            read_hook=transcoder.config.read_hook,
+            write_hook=transcoder.config.write_hook,
+        )
+    report = evaluate_clt(
         loaded,
-        training_tokens(loaded, source, row_length=row_length, seed=seed),
-        read_hook=transcoder.config.read_hook,
-        write_hook=transcoder.config.write_hook,
+        transcoder,
+        tokens=rows,
+        prompts=texts,
+        linear_skip=linear_skip,
+        baselines=baselines,
+        name=clt,
+        seed=seed,
     )
-    report = evaluate_clt(loaded, transcoder, tokens=rows, prompts=texts, linear_skip=linear_skip, name=clt, seed=seed)
     if card is not None:
         write_model_card(report, training_record(clt), card)
     if json:

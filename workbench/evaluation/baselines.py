@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import torch
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.clt import CLT
+from workbench.errors import ConfigError
 
 BASELINES = {
     "skip_alone": "its skip alone",
@@ -17,6 +19,17 @@ BASELINES = {
     "zero_ablation": "zero ablation",
     "shuffled": "shuffled control",
 }
+
+
+def check_baselines(names: Collection[str]) -> None:
+    """Check that there are such baselines.
+
+    Raises:
+        ConfigError: there is none of one of the names.
+    """
+    unknown = sorted(set(names) - set(BASELINES))
+    if unknown:
+        raise ConfigError(f"There is no baseline {unknown[0]!r}: choose from {', '.join(BASELINES)}.")
 
 
 def shuffled(clt: CLT, *, seed: int = 0) -> CLT:

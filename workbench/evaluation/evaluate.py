@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from workbench.clt import CLT
 from workbench.errors import CLTError, ConfigError
-from workbench.evaluation.baselines import BASELINES
+from workbench.evaluation.baselines import BASELINES, check_baselines
 from workbench.evaluation.bootstrap import Resamples
 from workbench.evaluation.capture import batches
 from workbench.evaluation.fidelity import check_unembedding, compare_runs
@@ -142,9 +142,7 @@ def _check(
             "Evaluation needs at least two rows of at least three held-out tokens, but the tokens have the shape "
             f"{tuple(tokens.shape)}: give more or longer text."
         )
-    unknown = sorted(set(baselines) - set(BASELINES))
-    if unknown:
-        raise ConfigError(f"There is no baseline {unknown[0]!r}: choose from {', '.join(BASELINES)}.")
+    check_baselines(baselines)
     if linear_skip is None:
         return
     hooks = (clt.config.read_hook, clt.config.write_hook)

@@ -118,6 +118,8 @@ def test_it_trains_evaluates_writes_the_page_and_goes_on_where_it_was(
     assert full["window"] >= 3
     found = json.loads((model / "window-full" / "evaluation.json").read_text(encoding="utf-8"))
     assert found["window"] == 3
+    # What needs no transcoder is measured once, with the first variant.
+    assert set(found["baselines"]) == {"mean_ablation"}
     assert found["training"]["steps"] == full["tokens"] // 64 * full["epochs"]
 
     # What is there stays; what is missing is made anew from what its run has left.

@@ -68,6 +68,13 @@ def test_json_is_one_object_with_every_figure(workplace: Path, capsys: pytest.Ca
     assert set(result["intervals"]) == set(result["baselines"]["shuffled"]["differences"])
 
 
+def test_baselines_can_be_chosen(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ("--baseline", "mean_ablation", "--baseline", "shuffled")
+
+    assert evaluate(workplace, "--tokens", "200", "--row-length", "32", "--limit", "0", *chosen, "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)["baselines"]) == {"mean_ablation", "shuffled"}
+
+
 def test_a_person_gets_a_table(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = evaluate(workplace, "--tokens", "200", "--row-length", "32", "--limit", "1")
 
@@ -95,6 +102,7 @@ def test_the_model_card_is_written_where_asked(workplace: Path, tmp_path: Path) 
         ({"prompts": "long.txt"}, "limit is 64"),
         ({"prompts": "twice.txt"}, "Lines 1 and 3"),
         ({"prompts": "short.txt"}, "is a single token"),
+        ({"options": ("--baseline", "chance")}, "no baseline 'chance'"),
         ({"options": ("--tokens", "20")}, "intervals need at least two rows"),
         ({"options": ("--corpus", "nowhere.txt")}, "nowhere.txt"),
     ],
@@ -105,6 +113,7 @@ def test_the_model_card_is_written_where_asked(workplace: Path, tmp_path: Path) 
         "prompts too long",
         "a prompt twice",
         "a prompt of one token",
+        "unknown baseline",
         "held-out text too small",
         "no corpus",
     ],
