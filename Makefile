@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= dev
+EXTRAS ?= dev,cluster
 MODEL ?= smollm2-135m-instruct
 PROMPT ?= When Mary and John went to the store, John gave a drink to
 JOBS ?= 2
