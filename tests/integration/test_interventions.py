@@ -82,7 +82,9 @@ def test_starting_at_the_edited_layer_gives_what_a_whole_pass_gives(case: Case) 
     layer = int(node.split("/")[1])
     for mode in ({"mode": "direct"}, {"mode": "propagated"}, {"mode": "constrained", "until": layer + 1}):
         fast, slow = (run.intervene([Edit.node(node, factor=-2)], **mode).logits.after for run in (clean, whole))
-        assert torch.equal(fast, slow)
+        # Products of fewer rows round otherwise; only the mode "direct" runs every position.
+        largest = float(slow.abs().max())
+        torch.testing.assert_close(fast, slow, rtol=0, atol=0 if mode["mode"] == "direct" else 1e-5 * largest)
 
 
 def test_switching_off_the_most_influential_features_moves_the_prediction(case: Case) -> None:
