@@ -26,7 +26,7 @@ help: ## list the targets
 setup: $(STAMP) ## make .venv and install the package with the pinned versions
 
 # The stamp is written last: an installation that was interrupted is taken up again by the next make.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "circuit-workbench needs Python 3.11 or newer: run make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
