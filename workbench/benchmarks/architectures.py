@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +176,12 @@ def steps_per_second(run: Path) -> float:
         ConfigError: the metrics are too short to tell.
     """
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    if len(lines) < 2 or lines[-1]["cpu_seconds"] <= lines[0]["cpu_seconds"]:
+    # A process that goes on with an interrupted run counts its time from zero.
+    pairs = [(line, after) for line, after in pairwise(lines) if after["cpu_seconds"] > line["cpu_seconds"]]
+    seconds = sum(after["cpu_seconds"] - line["cpu_seconds"] for line, after in pairs)
+    if not seconds:
         raise ConfigError(f"The metrics in {run} are too short to tell how fast it trains: delete the folder.")
-    return float((lines[-1]["step"] - lines[0]["step"]) / (lines[-1]["cpu_seconds"] - lines[0]["cpu_seconds"]))
+    return float(sum(after["step"] - line["step"] for line, after in pairs) / seconds)
 
 
 def equal_budget(base: TrainConfig, steps: int) -> dict[str, int]:

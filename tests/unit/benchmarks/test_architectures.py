@@ -44,6 +44,11 @@ def test_the_first_steps_do_not_count_in_the_speed(tmp_path: Path) -> None:
 
     assert steps_per_second(tmp_path) == 5
 
+    # The run was interrupted after step 40; the process that went on counts its time from zero.
+    lines += [{"step": 50, "cpu_seconds": 8.0}, {"step": 70, "cpu_seconds": 12.0}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert steps_per_second(tmp_path) == 5
+
     (tmp_path / "metrics.jsonl").write_text(json.dumps(lines[0]), encoding="utf-8")
     with pytest.raises(ConfigError, match="too short to tell"):
         steps_per_second(tmp_path)
