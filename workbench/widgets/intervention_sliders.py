@@ -17,6 +17,7 @@ import traitlets
 from workbench.errors import ConfigError, InterventionError, WorkbenchError
 from workbench.interventions import Edit
 from workbench.widgets.kit import NewestWins, Widget
+from workbench.widgets.kit.plain import plain_text
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class InterventionSliders(Widget, bundle="intervention-sliders"):
         rows = list(_rows(nodes))
         self._ids = tuple(row["id"] for row in rows)
         self._worker: NewestWins[Asked] = NewestWins(self._answer, name="InterventionSliders")
-        super().__init__(nodes=rows, prompt=_sendable(prompt), values=values or {}, mode=mode)
+        super().__init__(nodes=rows, prompt=plain_text(prompt), values=values or {}, mode=mode)
         self.observe(self._ask, names=["values", "mode"])
         self._ask()
 
@@ -204,11 +205,11 @@ class InterventionSliders(Widget, bundle="intervention-sliders"):
             answer["result"] = self._result(asked)
             answer["error"] = ""
         except WorkbenchError as error:
-            answer["error"] = _sendable(str(error))
+            answer["error"] = plain_text(str(error))
         except Exception as error:  # noqa: BLE001
             # Whoever moved the slider must learn of it; on a worker thread nobody else would.
             _log.exception("The intervention failed: %s", asked)
-            answer["error"] = _sendable(f"{type(error).__name__}: {error}")
+            answer["error"] = plain_text(f"{type(error).__name__}: {error}")
         with self.state_lock:
             if not self._closed:
                 self.publish(**answer, answered=asked.wire(), running=asked != self.asked)
@@ -314,12 +315,7 @@ def _factor(node_id: str, value: object) -> float:
 
 
 def _text(value: object) -> str:
-    return _sendable(value) if isinstance(value, str) else ""
-
-
-def _sendable(text: str) -> str:
-    """Return text that UTF-8 can carry: half a surrogate pair in a label would stop the whole message."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return plain_text(value) if isinstance(value, str) else ""
 
 
 def _some(names: list[str]) -> str:
