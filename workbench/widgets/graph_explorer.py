@@ -16,6 +16,9 @@ from workbench.widgets.graph_view import connections, drawn_graph, edges_between
 from workbench.widgets.kit import Columns, Widget
 from workbench.widgets.kit.requests import Method
 
+VIEWS = ("graph", "subgraph", "table", "paths", "diff")
+"""What can stand in the explorer's left area: the values of its trait ``view``."""
+
 Nodes: TypeAlias = pd.DataFrame | Sequence[str] | str
 """A choice of nodes: a table with a column ``node_id`` (such as rows of ``graph.nodes``), a list of ids, or one id."""
 
@@ -37,12 +40,14 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         show_biases: draw bias nodes.
         labels: node id → name; wins over the graph's own labels.
         height: height in CSS pixels; never more than the window's.
+        view: what to show first, one of :data:`VIEWS`.
 
     Attributes:
         selected_ids: ids of the selected nodes, in the order chosen.
         pinned_ids: ids of the pinned nodes, in the order chosen.
         hovered_id: id of the node under the pointer, or None.
         labels: the names that the user gave: node id → text.
+        view: what is shown beside the node's details, one of :data:`VIEWS`.
 
     Raises:
         ConfigError: a node is not in the graph, or an argument is out of range.
@@ -60,6 +65,7 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
     show_errors = traitlets.Bool(True).tag(sync=True)
     show_biases = traitlets.Bool(False).tag(sync=True)
     height = traitlets.Int(520).tag(sync=True)
+    view = traitlets.Unicode("graph").tag(sync=True)
 
     def __init__(
         self,
@@ -74,6 +80,7 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         show_biases: bool = False,
         labels: Mapping[str, str] | None = None,
         height: int = 520,
+        view: str = "graph",
     ) -> None:
         for name, value in (("max_nodes", max_nodes), ("max_edges", max_edges)):
             if value < 1:
@@ -94,6 +101,7 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
             show_biases=show_biases,
             labels=dict(labels or {}),
             height=height,
+            view=view,
         )
 
     @property
@@ -164,6 +172,13 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         value = int(proposal["value"])
         if value < 240:
             raise ConfigError(f"The height is {value} pixels, but layers need room: give at least 240.")
+        return value
+
+    @traitlets.validate("view")
+    def _known_view(self, proposal: traitlets.Bunch) -> str:
+        value = str(proposal["value"])
+        if value not in VIEWS:
+            raise ConfigError(f"There is no view {value!r}: give one of {', '.join(VIEWS)}.")
         return value
 
     def _connections(self, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,7 @@ def test_the_edges_of_the_selection_are_rows_of_the_graphs_edges(explorer: Graph
         ({"max_nodes": 0}, "max_nodes is 0"),
         ({"max_edges": -1}, "max_edges is -1"),
         ({"height": 20}, "height is 20 pixels"),
+        ({"view": "list"}, "no view 'list': give one of graph, subgraph, table, paths, diff"),
     ],
 )
 def test_unusable_arguments_are_refused_in_words(graph: Graph, options: dict[str, Any], message: str) -> None:

@@ -43,6 +43,7 @@ export const TRAITS = [
   "show_errors",
   "show_biases",
   "height",
+  "view",
 ] as const;
 
 export class State {
@@ -122,6 +123,11 @@ export class State {
 
   get height(): number {
     return this.#model.get("height") as number;
+  }
+
+  /** The key of the pane in sight. */
+  get view(): string {
+    return this.#model.get("view") as string;
   }
 
   /** The node whose details are shown: the one that was selected last. */

@@ -5,9 +5,11 @@ import { claimKeys, onKeys } from "../kit/keyboard";
 import { type Colours, watchTheme } from "../kit/theme";
 import { sentence } from "./describe";
 import { Details } from "./details";
+import { PANES, type Pane } from "./panes";
 import { type Shown, shown } from "./prune";
 import { Stage } from "./stage";
 import type { Change, State } from "./state";
+import { Tabs } from "./tabs";
 import { Toolbar } from "./toolbar";
 import { Tooltip } from "./tooltip";
 import { along, beside, start } from "./walk";
@@ -24,6 +26,10 @@ export class View {
   readonly #details: Details;
   readonly #toolbar: Toolbar;
   readonly #tooltip = new Tooltip();
+  readonly #panes: Pane[];
+  readonly #tabs: Tabs;
+  /** The pane in sight; null while that is the graph. */
+  #pane: Pane | null = null;
   readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", "data-testid": "live" });
   readonly #ends: (() => void)[] = [];
 
@@ -50,11 +56,27 @@ export class View {
     );
     this.#stage.canvas.addEventListener("keydown", this.#keys());
     this.#stage.canvas.addEventListener("blur", () => state.hover(null));
+    this.#panes = PANES.map((make) => make(state, (id) => this.#go(id)));
+    this.#tabs = new Tabs([{ key: "graph", name: "Graph", element: this.#stage.element }, ...this.#panes], (key) =>
+      state.set("view", key),
+    );
+    for (const { element } of this.#panes) element.classList.add("wb-explorer-pane");
     this.element = h(
       "div",
       { class: "wb wb-explorer", "data-testid": "graph-explorer" },
       this.#toolbar.element,
-      h("div", { class: "wb-explorer-body" }, this.#stage.element, this.#details.element),
+      h(
+        "div",
+        { class: "wb-explorer-body" },
+        h(
+          "div",
+          { class: "wb-explorer-main" },
+          this.#tabs.element,
+          this.#stage.element,
+          ...this.#panes.map(({ element }) => element),
+        ),
+        this.#details.element,
+      ),
       this.#live,
     );
     Object.assign(this.element, { nodePosition: (id: string) => this.nodePosition(id) });
@@ -63,6 +85,7 @@ export class View {
       state.listen((change) => this.#follow(change)),
     );
     this.#follow("height");
+    this.#showPane();
     this.#recount();
     this.#stage.refreshHeld();
     this.#details.update();
@@ -80,6 +103,7 @@ export class View {
     for (const end of this.#ends) end();
     this.#stage.dispose();
     this.#details.dispose();
+    for (const pane of this.#panes) pane.dispose();
     this.element.remove();
   }
 
@@ -112,6 +136,11 @@ export class View {
 
   #follow(change: Change): void {
     const { element } = this;
+    if (change === "view") {
+      this.#showPane();
+      return;
+    }
+    this.#pane?.follow(change);
     if (change === "hovered_id") this.#showHovered();
     else if (change === "height") element.style.setProperty("--wb-height", `${this.#state.height}px`);
     else if (change === "connections") this.#details.update();
@@ -124,6 +153,13 @@ export class View {
       else this.#details.update();
       if (change === "selected_ids") this.#read(this.#state.current);
     }
+  }
+
+  #showPane(): void {
+    const key = this.#tabs.show(this.#state.view);
+    this.element.dataset.view = key;
+    this.#pane = this.#panes.find((pane) => pane.key === key) ?? null;
+    this.#pane?.show();
   }
 
   #visible(): Shown {

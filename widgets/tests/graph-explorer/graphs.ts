@@ -122,6 +122,7 @@ export class FakeModel {
       show_errors: true,
       show_biases: false,
       height: 520,
+      view: "graph",
       ...state,
     };
   }
