@@ -117,6 +117,7 @@ class Atlas(Search):
             label_score=given.score if given else row["label_score"],
             label_precision=None if given else row["label_precision"],
             label_recall=None if given else row["label_recall"],
+            label_control=None if given else row["label_control"],
             label_reason=_given_reason(given) if given else row["label_reason"],
             kind=row["kind"],
             family=row["family"],
@@ -147,7 +148,9 @@ class Atlas(Search):
         for (layer, feature), given in self.given.all().items():
             row = layer * self.clt.n_features + feature
             table.loc[row, ["label", "label_source", "label_reason"]] = [given.text, given.source, _given_reason(given)]
-            table.loc[row, ["label_score", "label_precision", "label_recall"]] = [given.score, None, None]
+            table.loc[row, ["label_score", "label_precision", "label_recall", "label_control"]] = [given.score] + [
+                None
+            ] * 3
         return table
 
     def labels(self) -> dict[tuple[int, int], str]:

@@ -17,6 +17,7 @@ class Card:
         label_score: balanced accuracy of the label's rule on held-out text, ½ is chance; None where it has none.
         label_precision: share of the held-out tokens that the rule names at which the feature fires.
         label_recall: share of the held-out tokens where the feature fires that the rule names.
+        label_control: score that the rule of another feature of the same layer gets on this one.
         label_reason: why there is no score.
         kind: ``"input-like"`` (what it fires on tells), ``"output-like"`` (what comes next tells), ``"abstract"``
             (neither does) or ``"silent"`` (it never fired).
@@ -40,6 +41,7 @@ class Card:
     label_score: float | None
     label_precision: float | None
     label_recall: float | None
+    label_control: float | None
     label_reason: str
     kind: str
     family: str

@@ -42,6 +42,7 @@ class Label:
         score: balanced accuracy of the rule on held-out text; None where there is no rule or too little text.
         precision: share of the held-out tokens where the rule says yes at which the feature fires.
         recall: share of the held-out tokens where the feature fires at which the rule says yes.
+        control: score of another feature's rule, of the same layer, on this feature: what a wrong label gets.
         reason: why there is no score.
     """
 
@@ -51,6 +52,7 @@ class Label:
     score: float | None = None
     precision: float | None = None
     recall: float | None = None
+    control: float | None = None
     reason: str = ""
 
 
@@ -89,7 +91,11 @@ class Labeller:
             promoted: the tokens that each feature promotes most.
         """
         chosen = self._choose(layer, counts, promoted)
-        scores = self._scores(layer, [rule if best >= ACCEPTED else None for rule, best in chosen])
+        rules = [rule if best >= ACCEPTED else None for rule, best in chosen]
+        scores = self._scores(layer, rules)
+        for own, wrong in zip(scores, self._scores(layer, _exchanged(rules)), strict=True):
+            if "score" in own:
+                own["control"] = wrong.get("score")
         labels = []
         for index, ((rule, best), scored) in enumerate(zip(chosen, scores, strict=True)):
             if not counts.n_active[index]:
@@ -195,6 +201,17 @@ class Labeller:
             reason += f": the best one, {rule.label(self.vocabulary)}, reached {best:.2f} where {ACCEPTED} is asked"
         text = f"{quoted(on, self.vocabulary)} → {quoted(says, self.vocabulary)}"
         return Label(text, "abstract", "abstract", reason=reason)
+
+
+def _exchanged(rules: list[Rule | None]) -> list[Rule | None]:
+    """Return the rules with each given to another feature that had one, the farthest away in the layer."""
+    having = [index for index, rule in enumerate(rules) if rule is not None]
+    exchanged: list[Rule | None] = [None] * len(rules)
+    if len(having) < 2:
+        return exchanged
+    for place, index in enumerate(having):
+        exchanged[index] = rules[having[(place + len(having) // 2) % len(having)]]
+    return exchanged
 
 
 def _sets(chosen: Counts, score: Float[np.ndarray, " feature"]) -> list[tuple[int, tuple[int, ...], float]]:

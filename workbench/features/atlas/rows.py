@@ -45,6 +45,7 @@ def layer_rows(
         "label_score": [one.score for one in labels],
         "label_precision": [one.precision for one in labels],
         "label_recall": [one.recall for one in labels],
+        "label_control": [one.control for one in labels],
         "label_reason": [one.reason for one in labels],
         "kind": [one.kind for one in labels],
         "family": [one.family for one in labels],
@@ -165,7 +166,8 @@ def compact_rows(rows: Mapping[str, Any], *, n_examples: int, window: int, k: in
         name: rows[name] for name in ("layer", "feature", "n_active", "label", "kind", "family")
     }
     short["density"] = rows["density"]
-    for name in ("max_activation", "mean_activation", "label_score", "label_precision", "label_recall"):
+    scores = ("label_score", "label_precision", "label_recall", "label_control")
+    for name in ("max_activation", "mean_activation", *scores):
         # Three digits; what follows is noise and does not compress.
         short[name] = [None if value is None else float(f"{value:.3g}") for value in rows[name]]
     short["label_reason"] = rows["label_reason"]

@@ -21,7 +21,7 @@ from workbench.errors import AtlasError
 from workbench.files import atomic_file
 
 FILE = "atlas.parquet"
-FORMAT = 1
+FORMAT = 2
 # Rows that are read together: a card needs one of them, a file a few hundred groups at most.
 GROUP_ROWS = 64
 _METADATA = b"workbench.atlas"
@@ -38,6 +38,7 @@ SCALARS = {
     "label_score": _f4,
     "label_precision": _f4,
     "label_recall": _f4,
+    "label_control": _f4,
     "label_reason": _text,
     "kind": _text,
     "family": _text,

@@ -118,6 +118,16 @@ def test_the_score_is_the_balanced_accuracy_on_the_held_out_text(labels: dict[st
     assert 0.9 < label.score < 1
 
 
+def test_beside_the_score_stands_what_a_wrong_label_would_have_got(labels: dict[str, Label]) -> None:
+    scored = [label for label in labels.values() if label.score is not None]
+    assert len(scored) > 3
+    for label in scored:
+        assert label.control is not None
+    # Each rule was made for its own feature; none of these features share what they fire on.
+    assert np.mean([label.score for label in scored]) > np.mean([label.control for label in scored]) + 0.3
+    assert labels["chance"].control is None
+
+
 def test_a_feature_that_no_rule_predicts_is_abstract_and_says_why(labels: dict[str, Label]) -> None:
     label = labels["chance"]
     assert (label.kind, label.score) == ("abstract", None)

@@ -59,7 +59,7 @@ def test_an_atlas_of_another_model_is_refused(built: Atlas) -> None:
 
 def test_an_atlas_of_another_version_is_refused(tmp_path: Path) -> None:
     write_atlas(tmp_path / "atlas.parquet", {"format": 99}, [{"layer": [0], "feature": [0]}])
-    with pytest.raises(AtlasError, match=r"has format 99, but this version reads 1: build it again"):
+    with pytest.raises(AtlasError, match=r"has format 99, but this version reads 2: build it again"):
         AtlasFile.open(tmp_path / "atlas.parquet")
 
 
