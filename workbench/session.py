@@ -252,10 +252,14 @@ class Session(AtlasOwner):
             explorer = bench.explore(graph)
             explorer                        # the last line of a cell shows it
             explorer.selected               # what was clicked, as a DataFrame
+            bench.explore(graph, other=bench.attribute("..."), view="diff")     # beside another prompt's
 
         Args:
-            options: what :class:`GraphExplorer` takes besides the graph.
+            options: what :class:`GraphExplorer` takes besides the graph. With ``other``, the graphs are compared
+                before they are pruned: what pruning cuts off is then known, not missing.
         """
+        if isinstance(options.get("other"), Graph):
+            options["other"] = graph.difference(options["other"])
         if "node_threshold" not in graph.info:
             graph = graph.prune()
         features = graph.nodes[graph.nodes["kind"] == "feature"]

@@ -48,6 +48,16 @@ def test_a_pruned_and_labelled_graph_is_shown_as_it_is(bench: wb.Session, graph:
     explorer.close()
 
 
+def test_two_graphs_are_compared_before_pruning(bench: wb.Session) -> None:
+    graph, other = (bench.attribute(prompt, progress=False) for prompt in ("w3 w4 w5", "w3 w4 w8"))
+    explorer = bench.explore(graph, other=other)
+    assert explorer.difference is not None
+    assert len(explorer.graph.nodes) < len(graph.nodes)
+    assert len(explorer.difference.a.nodes) == len(graph.nodes)
+    assert explorer.difference.b is other
+    explorer.close()
+
+
 def test_a_graph_stands_for_its_prompt_in_an_intervention(bench: wb.Session, graph: Graph) -> None:
     edits = [wb.Edit.node(node, factor=-1) for node in features(graph, 2)]
     by_graph, by_text = (bench.intervene(prompt, edits) for prompt in (graph, tiny_prompt()))

@@ -11,7 +11,10 @@ import torch
 import traitlets
 
 from workbench.attribution import Graph
+from workbench.attribution.difference import GraphDifference
 from workbench.errors import ConfigError
+from workbench.widgets.explorer_diff import difference_from, drawn_difference
+from workbench.widgets.explorer_paths import best_paths
 from workbench.widgets.graph_view import connections, drawn_graph, edges_between
 from workbench.widgets.kit import Columns, Widget
 from workbench.widgets.kit.requests import Method
@@ -40,6 +43,7 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         show_biases: draw bias nodes.
         labels: node id → name; wins over the graph's own labels.
         height: height in CSS pixels; never more than the window's.
+        other: a second graph to compare with, or the difference of both; the view ``"diff"`` shows it.
         view: what to show first, one of :data:`VIEWS`.
 
     Attributes:
@@ -48,6 +52,7 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         hovered_id: id of the node under the pointer, or None.
         labels: the names that the user gave: node id → text.
         view: what is shown beside the node's details, one of :data:`VIEWS`.
+        difference: how the other graph differs, as tables; None without one.
 
     Raises:
         ConfigError: a node is not in the graph, or an argument is out of range.
@@ -55,6 +60,7 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
 
     _nodes = Columns()
     _edges = Columns()
+    _difference = Columns()
     _info = traitlets.Dict().tag(sync=True)
     selected_ids = traitlets.List(traitlets.Unicode()).tag(sync=True)
     pinned_ids = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -80,12 +86,15 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         show_biases: bool = False,
         labels: Mapping[str, str] | None = None,
         height: int = 520,
+        other: Graph | GraphDifference | None = None,
         view: str = "graph",
     ) -> None:
         for name, value in (("max_nodes", max_nodes), ("max_edges", max_edges)):
             if value < 1:
                 raise ConfigError(f"{name} is {value}, but something has to be drawn: give a number from 1.")
         self._graph = graph
+        self.difference = None if other is None else difference_from(graph, other)
+        changes = None if self.difference is None else drawn_difference(self.difference)
         if pinned is None:
             pinned = [node for node in graph.info.get("q_params", {}).get("pinned", ()) if node in graph.row_of_node]
         selected_ids, pinned_ids = self._ids(selected), self._ids(pinned)
@@ -93,7 +102,8 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         super().__init__(
             _nodes=drawn.nodes,
             _edges=drawn.edges,
-            _info=_info(graph),
+            _difference={} if changes is None else changes.nodes,
+            _info={**_info(graph), "other": None if changes is None else changes.info},
             selected_ids=selected_ids,
             pinned_ids=pinned_ids,
             node_threshold=node_threshold,
@@ -140,8 +150,11 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         return edges.assign(source=names[edges["source"].to_numpy()], target=names[edges["target"].to_numpy()])
 
     def methods(self) -> Mapping[str, Method]:
-        """Return what the widget asks for: the connections of a node."""
-        return {"connections": self._connections}
+        """Return what the widget asks for: the connections of a node, the best paths between nodes."""
+        return {
+            "connections": self._connections,
+            "paths": lambda params: best_paths(self._graph, params),
+        }
 
     def __repr__(self) -> str:
         prompt = self._graph.prompt

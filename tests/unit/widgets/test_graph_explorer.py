@@ -32,11 +32,11 @@ def feature_ids(graph: Graph, count: int) -> list[str]:
     return graph.nodes.loc[graph.nodes["kind"] == "feature", "node_id"].iloc[-count:][::-1].tolist()
 
 
-def ask(explorer: GraphExplorer, params: dict[str, Any]) -> dict[str, Any]:
+def ask(explorer: GraphExplorer, params: dict[str, Any], *, method: str = "connections") -> dict[str, Any]:
     """Return the reply to a request, as JavaScript gets it."""
     sent: list[dict[str, Any]] = []
     explorer.send = lambda content, buffers=None: sent.append(content)  # type: ignore[method-assign]
-    message = {"kind": "request", "id": "view-1", "method": "connections", "params": params}
+    message = {"kind": "request", "id": "view-1", "method": method, "params": params}
     explorer._handle_custom_msg(message, [])
     assert explorer._answers.wait(20)
     (reply,) = sent
@@ -147,6 +147,29 @@ def test_a_request_is_answered_with_all_edges_of_the_node(graph: Graph) -> None:
 
 def test_a_request_for_an_unknown_node_is_answered_in_words(explorer: GraphExplorer) -> None:
     assert "no node 'f/9/9/9'" in ask(explorer, {"node_id": "f/9/9/9"})["error"]
+
+
+def test_the_best_paths_can_be_asked_for(explorer: GraphExplorer, graph: Graph) -> None:
+    best = graph.paths(k=1).iloc[0]
+    (found,) = ask(explorer, {"k": 1}, method="paths")["result"]["paths"]
+    assert found["ids"] == best["path"]
+    assert found["share"] == pytest.approx(best["share"])
+
+
+def test_another_graph_is_compared_and_its_difference_is_a_table(graph: Graph) -> None:
+    model = tiny_model("llama")
+    other = attribute(model, tiny_clt(model, n_features=16), tiny_prompt(length=8, seed=1), progress=False)
+    explorer = GraphExplorer(graph, other=other, view="diff")
+    assert explorer.difference is not None
+    assert set(explorer._difference["node_id"]) <= set(explorer.difference.nodes["node"])
+    assert explorer._info["other"]["prompt"] == other.prompt
+    pd.testing.assert_frame_equal(
+        GraphExplorer(graph.prune(), other=graph.difference(other)).difference.nodes,  # type: ignore[union-attr]
+        explorer.difference.nodes,
+    )
+    assert GraphExplorer(graph).difference is None
+    with pytest.raises(ConfigError, match=r"not at that of .*: give graph\.difference\(other\)"):
+        GraphExplorer(other, other=graph.difference(other))
 
 
 def test_without_a_widget_the_graph_is_named_in_one_line(explorer: GraphExplorer, graph: Graph) -> None:
