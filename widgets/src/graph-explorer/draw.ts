@@ -4,7 +4,7 @@ import type { Colours } from "../kit/theme";
 import { isolate, shorten } from "../kit/tokens";
 import { BIAS, ERROR, type Graph, KINDS, LOGIT, TOKEN } from "./data";
 import type { Placed } from "./labels";
-import { AXIS, type Layout, SLANT } from "./layout";
+import { AXIS, type Layout, SLANT, tokenBand } from "./layout";
 
 type Context = CanvasRenderingContext2D;
 
@@ -156,8 +156,8 @@ function drawBox(context: Context, graph: Graph, layout: Layout, node: number, l
   context.fillText(isolate(text), box.x, box.y + 0.5);
 }
 
-/** Draw what does not change with the nodes: columns, the layers' numbers, the tokens. */
-export function drawFrame(context: Context, layout: Layout, tokens: string[], look: Look): void {
+/** Draw what lies beneath everything: the columns. */
+export function drawFrame(context: Context, layout: Layout, look: Look): void {
   const first = layout.rows[1]!;
   const last = layout.rows.at(-1)!;
   const bottom = last.top + last.height;
@@ -167,6 +167,21 @@ export function drawFrame(context: Context, layout: Layout, tokens: string[], lo
     context.fillRect(left, first.top, width, bottom - first.top);
   });
   context.globalAlpha = 1;
+}
+
+/** Draw the tokens below the columns, at the lower edge of the view whatever is scrolled above it. */
+export function drawTokens(
+  context: Context,
+  layout: Layout,
+  tokens: string[],
+  look: Look,
+  view: { left: number; width: number; height: number },
+): void {
+  const top = view.height - tokenBand(layout);
+  context.fillStyle = look.colours.background;
+  context.globalAlpha = 0.92;
+  context.fillRect(view.left, top, view.width, view.height - top);
+  context.globalAlpha = 1;
   context.fillStyle = look.colours.muted;
   context.font = look.token;
   context.textBaseline = "middle";
@@ -174,7 +189,7 @@ export function drawFrame(context: Context, layout: Layout, tokens: string[], lo
     const text = tokens[column] ?? "";
     if (layout.slanted) {
       context.save();
-      context.translate(centre + 3, layout.textTop + 5);
+      context.translate(centre + 3, top + 5);
       context.rotate(SLANT);
       context.textAlign = "right";
       // Not beyond the canvas' left edge.
@@ -182,12 +197,12 @@ export function drawFrame(context: Context, layout: Layout, tokens: string[], lo
       context.restore();
     } else {
       context.textAlign = "center";
-      context.fillText(isolate(cut(context, text, width - 4)), centre, layout.textTop + 9);
+      context.fillText(isolate(cut(context, text, width - 4)), centre, top + 9);
     }
   });
 }
 
-/** Draw the layers' numbers; they stay in place while a long prompt is scrolled. */
+/** Draw the layers' numbers, which stay at the left edge of the view. */
 export function drawAxis(context: Context, layout: Layout, look: Look): void {
   context.fillStyle = look.colours.background;
   context.globalAlpha = 0.92;

@@ -45,3 +45,12 @@ export function pinIcon(): SVGSVGElement {
   picture.setAttribute("class", "wb-explorer-icon");
   return picture;
 }
+
+/** Return a button's picture of lines. */
+function lines(path: string): SVGSVGElement {
+  const picture = svg(13, [["path", { d: path }]]);
+  picture.setAttribute("class", "wb-explorer-icon wb-explorer-lines");
+  return picture;
+}
+
+export const screenIcon = () => lines("M4.2 1H1v3.2M7.8 1H11v3.2M4.2 11H1V7.8M7.8 11H11V7.8");

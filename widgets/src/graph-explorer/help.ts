@@ -10,7 +10,10 @@ const KEYS: [string, string][] = [
   ["↑ ↓", "walk along the strongest edge out of or into the node"],
   ["← →", "walk to the neighbour in the layer"],
   ["Enter", "select the node; with Shift, add it"],
-  ["+ −", "draw more or fewer nodes"],
+  ["[ ]", "draw fewer or more nodes"],
+  ["Ctrl/⌘-wheel, + −", "zoom; 0 or a double click on empty ground shows the whole graph"],
+  ["Space-drag, wheel", "shift a graph that is zoomed in"],
+  ["F", "full screen"],
   ["Esc", "select nothing"],
 ];
 

@@ -63,9 +63,19 @@ const TEXT_GAP = 8;
 const NARROWEST = 22;
 const PITCH = 9;
 const TIGHT = 5;
+const PITCH_MOST = 15;
 
-/** Return the layout of the nodes that are drawn in a view of some width and height. */
-export function layOut(graph: Graph, shown: Uint8Array, texts: Texts, width: number, height: number): Layout {
+/** The place for a layout. */
+export interface View {
+  width: number;
+  height: number;
+  /** How far the graph is spread out beyond it, from 1. */
+  zoom?: number;
+}
+
+/** Return the layout of the nodes that are drawn in a view. */
+export function layOut(graph: Graph, shown: Uint8Array, texts: Texts, { zoom = 1, ...view }: View): Layout {
+  const [width, height] = [view.width * zoom, view.height * zoom];
   const nColumns = Math.max(graph.info.tokens.length, 1);
   const nLayers = Math.max(graph.info.n_layers, 1);
   const cells = new Cells(graph, shown, nColumns, nLayers);
@@ -105,10 +115,14 @@ export function layOut(graph: Graph, shown: Uint8Array, texts: Texts, width: num
     width: Math.max(left + RIGHT, width),
     height,
   };
-  placeNodes(graph, layout, cells);
+  // Nodes grow with the zoom, but less than the room between them.
+  placeNodes(graph, layout, cells, Math.sqrt(zoom));
   placeBoxes(graph, layout, texts.logits, left);
   return layout;
 }
+
+/** Return the height of the tokens' texts below the columns. */
+export const tokenBand = (layout: Layout): number => layout.height - layout.textTop;
 
 /** The nodes of each layer and position; the token row is layer −1. */
 class Cells {
@@ -179,11 +193,11 @@ function columnWidths(cells: Cells, heights: number[], texts: number[], room: nu
 }
 
 /** Fill each cell with lines of nodes, as far apart as the cell allows. */
-function placeNodes(graph: Graph, layout: Layout, cells: Cells): void {
+function placeNodes(graph: Graph, layout: Layout, cells: Cells, scale: number): void {
   const most = Math.max(...graph.influence.filter((_, node) => graph.kind[node] === FEATURE), 1e-9);
   const radius = (node: number) => {
     if (graph.kind[node] === TOKEN) return 5;
-    return 2.6 + 3 * Math.sqrt(Math.min(graph.influence[node]! / most, 1));
+    return (2.6 + 3 * Math.sqrt(Math.min(graph.influence[node]! / most, 1))) * scale;
   };
   for (let node = 0; node < graph.size; node += 1) {
     const key = cells.key(graph, node);
@@ -196,7 +210,7 @@ function placeNodes(graph: Graph, layout: Layout, cells: Cells): void {
   for (const [key, nodes] of cells.nodes) {
     const column = layout.columns[key % cells.nColumns]!;
     const row = layout.rows[layout.rows.length - 1 - Math.floor(key / cells.nColumns)]!;
-    const { across, pitch } = grid(nodes.length, column.width - 8, row.height - 1);
+    const { across, pitch } = grid(nodes.length, column.width - 8, row.height - 1, PITCH_MOST * scale);
     const down = Math.ceil(nodes.length / across);
     nodes.forEach((node, place) => {
       const line = Math.floor(place / across);
@@ -209,12 +223,17 @@ function placeNodes(graph: Graph, layout: Layout, cells: Cells): void {
 }
 
 /** Return how many of some nodes stand side by side in a cell, and how far apart. */
-export function grid(count: number, width: number, height: number): { across: number; pitch: number } {
+export function grid(
+  count: number,
+  width: number,
+  height: number,
+  most = PITCH_MOST,
+): { across: number; pitch: number } {
   let best = { across: 1, pitch: 0 };
   for (let across = 1; across <= count; across += 1) {
     const down = Math.ceil(count / across);
     // One line may stand in a row that is lower than the nodes are wide: rows do not touch.
-    const pitch = Math.min(width / across, down === 1 ? Number.POSITIVE_INFINITY : height / down, 15);
+    const pitch = Math.min(width / across, down === 1 ? Number.POSITIVE_INFINITY : height / down, most);
     if (pitch >= best.pitch) best = { across, pitch };
   }
   return best;

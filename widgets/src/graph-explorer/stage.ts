@@ -1,35 +1,33 @@
-/** The graph on its canvases: what is drawn where, and what the pointer does to it. */
+/** The graph on its canvases: what is drawn where, at which zoom. */
 
 import { h } from "../kit/dom";
 import { percent } from "../kit/format";
 import { shorten } from "../kit/tokens";
 import { type Graph, LOGIT } from "./data";
 import { nameOf, visible } from "./describe";
-import { drawAxis, drawEdges, drawFrame, drawLabel, drawNodes, drawRing, hairline, type Look } from "./draw";
+import {
+  drawAxis,
+  drawEdges,
+  drawFrame,
+  drawLabel,
+  drawNodes,
+  drawRing,
+  drawTokens,
+  hairline,
+  type Look,
+} from "./draw";
 import { type Focus, heldFocus, hoverFocus } from "./focus";
 import { Hits } from "./hit";
 import { type Anchor, placeLabels } from "./labels";
 import { LAYERS, Layers } from "./layers";
-import { AXIS, type Layout, layOut, type Texts } from "./layout";
+import { AXIS, type Layout, layOut, type Texts, tokenBand } from "./layout";
+import { type Gestures, type Point, Pointer } from "./pointer";
 import type { Shown } from "./prune";
 import type { State } from "./state";
 import { start } from "./walk";
-
-/** What the user did to the graph; −1 is no node. */
-export interface Gestures {
-  hover(node: number): void;
-  click(node: number, event: PointerEvent): void;
-  /** A rectangle was drawn around some nodes. */
-  enclose(nodes: number[], event: PointerEvent): void;
-}
-
-interface Point {
-  x: number;
-  y: number;
-}
+import { clampZoom, locate, placeOf, STEP } from "./zoom";
 
 const NONE: Focus = { strong: [], weak: [], lit: new Set() };
-const DRAG = 4;
 /** So many edges are drawn in one frame: a step of the slider shows the strongest at once, the others follow. */
 const SLICE = 1500;
 
@@ -43,7 +41,8 @@ export class Stage {
   readonly #window: HTMLElement;
   readonly #graph: Graph;
   readonly #state: State;
-  readonly #gestures: Gestures;
+  readonly #pointer: Pointer;
+  readonly #zoomed: () => void;
   readonly #layers: Layers;
   readonly #tokens: string[];
   readonly #boxTexts: Map<number, string>;
@@ -57,14 +56,14 @@ export class Stage {
   #height = 0;
   /** Whether a layout was shown before: where a long prompt is scrolled to is the user's choice from then on. */
   #seen = false;
-  #pressed: Point | null = null;
-  #pointer: Point | null = null;
+  #zoom = 1;
 
-  constructor(state: State, shown: Shown, gestures: Gestures) {
+  /** @param zoomed is called when the zoom has changed. */
+  constructor(state: State, shown: Shown, gestures: Gestures, zoomed: () => void) {
     this.#state = state;
     this.#graph = state.graph;
     this.#shown = shown;
-    this.#gestures = gestures;
+    this.#zoomed = zoomed;
     const { info, kind, token, probability } = this.#graph;
     this.#tokens = info.tokens.map(visible);
     this.#boxTexts = new Map(
@@ -78,7 +77,7 @@ export class Stage {
     );
     this.#layers = new Layers(
       {
-        frame: (context) => this.#scrolled(context, (look, layout) => drawFrame(context, layout, this.#tokens, look)),
+        frame: (context) => this.#scrolled(context, (look, layout) => drawFrame(context, layout, look)),
         edges: (context, pass) => {
           this.#scrolled(context, (look, layout) => this.#drawEdges(context, look, layout, pass));
           return (pass + 1) * SLICE < this.#shown.edges.length;
@@ -101,13 +100,16 @@ export class Stage {
     this.#spacer = h("div", { class: "wb-explorer-spacer" }, this.#window);
     this.#scroller = h("div", { class: "wb-explorer-scroller", onscroll: () => this.#redraw() }, this.#spacer);
     this.element = h("div", { class: "wb-explorer-stage" }, this.#scroller);
-    this.canvas.addEventListener("pointerdown", this.#down);
-    this.canvas.addEventListener("pointermove", this.#move);
-    this.canvas.addEventListener("pointerup", this.#up);
-    this.canvas.addEventListener("pointercancel", () => this.#release());
-    this.canvas.addEventListener("pointerleave", () => {
-      if (!this.#pressed) this.#gestures.hover(-1);
-    });
+    this.#pointer = new Pointer(this.canvas, this, gestures);
+  }
+
+  get hits(): Hits | null {
+    return this.#hits;
+  }
+
+  /** How far the graph is spread out, from 1. */
+  get zoom(): number {
+    return this.#zoom;
   }
 
   get layout(): Layout | null {
@@ -131,6 +133,7 @@ export class Stage {
     this.#height = height;
     this.#layout = null;
     this.#window.style.width = `${width}px`;
+    this.#window.style.height = `${height}px`;
     this.#layers.resize(width, height);
     // In the same frame as the change: an empty canvas would flicker.
     this.#layers.flush();
@@ -176,21 +179,73 @@ export class Stage {
   position(node: number): Point | null {
     if (!this.#layout) this.#layOut();
     if (!this.#layout || !this.#shown.nodes[node]) return null;
-    return { x: this.#layout.x[node]! - this.#scroller.scrollLeft, y: this.#layout.y[node]! };
+    const { scrollLeft, scrollTop } = this.#scroller;
+    return { x: this.#layout.x[node]! - scrollLeft, y: this.#layout.y[node]! - scrollTop };
   }
 
-  /** Scroll a node of a long prompt into sight. */
+  /** Scroll a node of a long prompt, or of a graph that is spread out, into sight. */
   reveal(node: number): void {
     const at = this.position(node);
-    if (!at || (at.x > AXIS + 8 && at.x < this.#width - 24)) return;
-    this.#scroller.scrollLeft += at.x - (this.#width + AXIS) / 2;
+    if (!at) return;
+    const bottom = this.#height - tokenBand(this.#layout!);
+    if (at.x <= AXIS + 8 || at.x >= this.#width - 24) this.#scroller.scrollLeft += at.x - (this.#width + AXIS) / 2;
+    if (at.y <= 8 || at.y >= bottom) this.#scroller.scrollTop += at.y - bottom / 2;
   }
 
   /** Give up the rectangle that is being drawn; return whether there was one. */
   cancelDrag(): boolean {
-    const dragging = this.#dragging();
-    this.#release();
-    return dragging;
+    return this.#pointer.cancel();
+  }
+
+  /** With the space bar held, a drag shifts the graph. */
+  holdSpace(held: boolean): void {
+    this.#pointer.holdSpace(held);
+  }
+
+  /** Zoom in or out around a point of the view, by default its middle. */
+  zoomBy(factor: number, at: Point = { x: this.#width / 2, y: this.#height / 2 }): void {
+    const zoom = clampZoom(this.#zoom * factor);
+    if (zoom === this.#zoom || !this.#layout) return;
+    const { scrollLeft, scrollTop } = this.#scroller;
+    const spot = locate(this.#layout, at.x + scrollLeft, at.y + scrollTop);
+    this.#zoom = zoom;
+    this.#layout = null;
+    this.#layOut();
+    const { x, y } = placeOf(this.#layout!, spot);
+    this.#scroller.scrollLeft = x - at.x;
+    this.#scroller.scrollTop = y - at.y;
+    this.#redraw();
+    this.#zoomed();
+  }
+
+  zoomIn(): void {
+    this.zoomBy(STEP);
+  }
+
+  zoomOut(): void {
+    this.zoomBy(1 / STEP);
+  }
+
+  resetZoom(): void {
+    this.zoomBy(0);
+  }
+
+  /** Shift the part of the graph that is in sight. */
+  pan(dx: number, dy: number): void {
+    this.#scroller.scrollLeft += dx;
+    this.#scroller.scrollTop += dy;
+  }
+
+  /** Return where an event happened, in the layout's coordinates. */
+  at(event: MouseEvent): Point {
+    const box = this.canvas.getBoundingClientRect();
+    const { scrollLeft, scrollTop } = this.#scroller;
+    return { x: event.clientX - box.left + scrollLeft, y: event.clientY - box.top + scrollTop };
+  }
+
+  /** The pointer's rectangle changed. */
+  changed(): void {
+    this.#layers.invalidate("hover");
   }
 
   dispose(): void {
@@ -203,9 +258,16 @@ export class Stage {
 
   #layOut(): void {
     if (this.#layout || !this.#look || this.#width === 0) return;
-    this.#layout = layOut(this.#graph, this.#shown.nodes, this.#measure(this.#look), this.#width, this.#height);
+    this.#layout = layOut(this.#graph, this.#shown.nodes, this.#measure(this.#look), {
+      width: this.#width,
+      height: this.#height,
+      zoom: this.#zoom,
+    });
     this.#hits = new Hits(this.#layout);
     this.#spacer.style.width = `${this.#layout.width}px`;
+    // As high as its place: a scroll bar that a fraction of a pixel brought would change the place.
+    this.#spacer.style.height = this.#zoom === 1 ? "100%" : `${this.#layout.height}px`;
+    this.#scroller.style.overflowY = this.#zoom === 1 ? "hidden" : "auto";
     this.refreshHeld();
     if (!this.#seen)
       this.reveal(this.#graph.index.get(this.#state.current ?? "") ?? start(this.#graph, this.#shown.nodes));
@@ -233,7 +295,7 @@ export class Stage {
   #scrolled(context: CanvasRenderingContext2D, draw: (look: Look, layout: Layout) => void): false {
     if (!this.#look || !this.#layout) return false;
     context.save();
-    context.translate(-this.#scroller.scrollLeft, 0);
+    context.translate(-this.#scroller.scrollLeft, -this.#scroller.scrollTop);
     draw(this.#look, this.#layout);
     context.restore();
     return false;
@@ -277,8 +339,14 @@ export class Stage {
     const known = (ids: string[]) => ids.map((id) => index.get(id)).filter((node) => node !== undefined);
     this.#drawFocus(context, look, layout, this.#held);
     drawNodes(context, this.#graph, layout, new Set(known([...selected, ...pinned])), look, this.#boxTexts);
+    // The axes stay in sight, the tokens below and the layers on the left, over what is scrolled beneath them.
+    const { scrollLeft, scrollTop } = this.#scroller;
     context.save();
-    context.translate(this.#scroller.scrollLeft, 0);
+    context.translate(0, scrollTop);
+    drawTokens(context, layout, this.#tokens, look, { left: scrollLeft, width: this.#width, height: this.#height });
+    context.restore();
+    context.save();
+    context.translate(scrollLeft, 0);
     drawAxis(context, layout, look);
     context.restore();
     for (const node of known(pinned)) drawRing(context, layout, node, look.colours.text, 2.5, 1.5);
@@ -303,8 +371,13 @@ export class Stage {
       width: context.measureText(text).width + 12,
       height: 18,
     }));
-    const left = this.#scroller.scrollLeft;
-    const bounds = { left: left + AXIS, top: 2, right: left + this.#width - 2, bottom: layout.height - 2 };
+    const { scrollLeft: left, scrollTop: top } = this.#scroller;
+    const bounds = {
+      left: left + AXIS,
+      top: top + 2,
+      right: left + this.#width - 2,
+      bottom: top + this.#height - (this.#zoom > 1 ? tokenBand(layout) : 2),
+    };
     placeLabels(anchors, bounds).forEach((place, at) => {
       const { node, text } = named[at]!;
       if (place) drawLabel(context, layout, node, place, text, look);
@@ -320,8 +393,9 @@ export class Stage {
       drawRing(context, layout, node, look.colours.accent, 3, 2);
       context.setLineDash([]);
     }
-    if (this.#dragging()) {
-      const [from, to] = [this.#pressed!, this.#pointer!];
+    const rectangle = this.#pointer.rectangle;
+    if (rectangle) {
+      const [from, to] = rectangle;
       context.fillStyle = context.strokeStyle = look.colours.accent;
       context.lineWidth = 1;
       context.globalAlpha = 0.12;
@@ -330,48 +404,4 @@ export class Stage {
       context.strokeRect(from.x, from.y, to.x - from.x, to.y - from.y);
     }
   }
-
-  /** Return where an event happened, in the layout's coordinates. */
-  #at(event: PointerEvent): Point {
-    const box = this.canvas.getBoundingClientRect();
-    return { x: event.clientX - box.left + this.#scroller.scrollLeft, y: event.clientY - box.top };
-  }
-
-  #dragging(): boolean {
-    const [from, to] = [this.#pressed, this.#pointer];
-    return from !== null && to !== null && Math.hypot(to.x - from.x, to.y - from.y) > DRAG;
-  }
-
-  #release(): void {
-    this.#pressed = this.#pointer = null;
-    this.#layers.invalidate("hover");
-  }
-
-  readonly #down = (event: PointerEvent): void => {
-    if (event.button !== 0) return;
-    this.#pressed = this.#pointer = this.#at(event);
-    // With a finger a drag scrolls the page.
-    if (event.pointerType !== "touch") this.canvas.setPointerCapture?.(event.pointerId);
-  };
-
-  readonly #move = (event: PointerEvent): void => {
-    const at = this.#at(event);
-    if (this.#pressed && event.pointerType !== "touch") {
-      this.#pointer = at;
-      if (this.#dragging()) {
-        this.#gestures.hover(-1);
-        this.#layers.invalidate("hover");
-        return;
-      }
-    }
-    this.#gestures.hover(this.#hits?.nearest(at.x, at.y) ?? -1);
-  };
-
-  readonly #up = (event: PointerEvent): void => {
-    if (!this.#pressed) return;
-    const [from, to, dragged] = [this.#pressed, this.#at(event), this.#dragging()];
-    this.#release();
-    if (dragged) this.#gestures.enclose(this.#hits?.within(from.x, from.y, to.x, to.y) ?? [], event);
-    else this.#gestures.click(this.#hits?.nearest(to.x, to.y) ?? -1, event);
-  };
 }

@@ -12,6 +12,7 @@ const n = (value: number) => value.toLocaleString("en");
 export class Toolbar {
   readonly element: HTMLElement;
   readonly help = new Help();
+  readonly actions: HTMLElement;
   readonly #state: State;
   readonly #slider: HTMLInputElement;
   readonly #value = h("output", { class: "wb-explorer-threshold-value" });
@@ -58,6 +59,7 @@ export class Toolbar {
       },
       "Clear",
     );
+    this.actions = h("div", { class: "wb-explorer-actions" }, this.#pin, this.#clear);
     const sign = (name: "positive" | "negative", text: string, title: string) =>
       h(
         "span",
@@ -94,7 +96,7 @@ export class Toolbar {
         sign("positive", "+", "An edge with a positive weight"),
         sign("negative", "−", "An edge with a negative weight"),
       ),
-      h("div", { class: "wb-explorer-actions" }, this.#pin, this.#clear, this.help.button),
+      this.actions,
     );
     this.update();
   }

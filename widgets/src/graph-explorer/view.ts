@@ -6,13 +6,16 @@ import { type Colours, watchTheme } from "../kit/theme";
 import { sentence } from "./describe";
 import { Details } from "./details";
 import { PANES, type Pane } from "./panes";
+import type { Gestures } from "./pointer";
 import { type Shown, shown } from "./prune";
+import { FullScreen, Handle } from "./size";
 import { Stage } from "./stage";
 import type { Change, State } from "./state";
 import { Tabs } from "./tabs";
 import { Toolbar } from "./toolbar";
 import { Tooltip } from "./tooltip";
 import { along, beside, start } from "./walk";
+import { ZoomBar } from "./zoombar";
 
 /** Narrower than this the details stand below the graph. */
 const NARROW = 720;
@@ -28,6 +31,9 @@ export class View {
   readonly #tooltip = new Tooltip();
   readonly #panes: Pane[];
   readonly #tabs: Tabs;
+  readonly #zoom: ZoomBar;
+  readonly #handle: Handle;
+  readonly #screen = new FullScreen(() => this.element);
   /** The pane in sight; null while that is the graph. */
   #pane: Pane | null = null;
   readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", "data-testid": "live" });
@@ -35,14 +41,17 @@ export class View {
 
   constructor(state: State) {
     this.#state = state;
-    this.#stage = new Stage(state, this.#visible(), {
+    const gestures: Gestures = {
       hover: (node) => state.hover(this.#id(node)),
       click: (node, event) => this.#click(node, event),
       enclose: (nodes, event) => {
         const ids = nodes.map((node) => state.graph.ids[node]!);
         state.set("selected_ids", [...new Set(event.shiftKey ? [...state.selected, ...ids] : ids)]);
       },
-    });
+    };
+    this.#stage = new Stage(state, this.#visible(), gestures, () => this.#zoom.update());
+    this.#zoom = new ZoomBar(this.#stage);
+    this.#handle = new Handle(state);
     this.#toolbar = new Toolbar(state, () => state.set("selected_ids", []));
     this.#details = new Details(
       state,
@@ -55,6 +64,7 @@ export class View {
       `Attribution graph of ${state.graph.info.prompt}. Arrow keys walk from node to node, Enter selects.`,
     );
     this.#stage.canvas.addEventListener("keydown", this.#keys());
+    this.#stage.canvas.addEventListener("keyup", (event) => event.key === " " && this.#stage.holdSpace(false));
     this.#stage.canvas.addEventListener("blur", () => state.hover(null));
     this.#panes = PANES.map((make) => make(state, (id) => this.#go(id)));
     this.#tabs = new Tabs([{ key: "graph", name: "Graph", element: this.#stage.element }, ...this.#panes], (key) =>
@@ -71,14 +81,16 @@ export class View {
         h(
           "div",
           { class: "wb-explorer-main" },
-          this.#tabs.element,
+          h("div", { class: "wb-explorer-strip" }, this.#tabs.element, this.#zoom.element),
           this.#stage.element,
           ...this.#panes.map(({ element }) => element),
         ),
         this.#details.element,
       ),
+      this.#handle.element,
       this.#live,
     );
+    this.#toolbar.actions.append(this.#screen.button, this.#toolbar.help.button);
     Object.assign(this.element, { nodePosition: (id: string) => this.nodePosition(id) });
     this.#ends.push(
       claimKeys(this.element),
@@ -104,6 +116,7 @@ export class View {
     this.#stage.dispose();
     this.#details.dispose();
     for (const pane of this.#panes) pane.dispose();
+    this.#screen.dispose();
     this.element.remove();
   }
 
@@ -142,8 +155,10 @@ export class View {
     }
     this.#pane?.follow(change);
     if (change === "hovered_id") this.#showHovered();
-    else if (change === "height") element.style.setProperty("--wb-height", `${this.#state.height}px`);
-    else if (change === "connections") this.#details.update();
+    else if (change === "height") {
+      element.style.setProperty("--wb-height", `${this.#state.height}px`);
+      this.#handle.update();
+    } else if (change === "connections") this.#details.update();
     else {
       this.#stage.setShown(this.#visible());
       this.#stage.refreshHeld();
@@ -160,6 +175,7 @@ export class View {
     this.element.dataset.view = key;
     this.#pane = this.#panes.find((pane) => pane.key === key) ?? null;
     this.#pane?.show();
+    this.#zoom.element.hidden = this.#pane !== null;
   }
 
   #visible(): Shown {
@@ -243,8 +259,15 @@ export class View {
       },
       p: pin,
       P: pin,
-      "+": step(2),
-      "-": step(-2),
+      "+": () => this.#stage.zoomIn(),
+      "=": () => this.#stage.zoomIn(),
+      "-": () => this.#stage.zoomOut(),
+      "0": () => this.#stage.resetZoom(),
+      " ": () => this.#stage.holdSpace(true),
+      "[": step(-2),
+      "]": step(2),
+      f: () => void this.#screen.toggle(),
+      F: () => void this.#screen.toggle(),
       "?": () => this.#toolbar.help.toggle(!this.#toolbar.help.open),
       Escape: () => {
         if (this.#stage.cancelDrag()) return;

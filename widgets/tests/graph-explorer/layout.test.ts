@@ -11,7 +11,7 @@ const texts = (of: Graph, width = 20) => ({
   tokens: of.info.tokens.map(() => width),
   logits: new Map([...of.kind.keys()].filter((n) => of.kind[n] === 4).map((n) => [n, 50])),
 });
-const layout = layOut(graph, all(graph), texts(graph), 600, 400);
+const layout = layOut(graph, all(graph), texts(graph), { width: 600, height: 400 });
 const at = (id: string) => ({ x: layout.x[node(graph, id)]!, y: layout.y[node(graph, id)]! });
 
 /** A graph with very many features in one cell. */
@@ -47,7 +47,7 @@ describe("the layout", () => {
 
   it("keeps nodes of a crowded cell apart and within their column", () => {
     const crowded = crowd(60, ["<s>", "a", "b"]);
-    const { x, y, columns, radius } = layOut(crowded, all(crowded), texts(crowded), 600, 400);
+    const { x, y, columns, radius } = layOut(crowded, all(crowded), texts(crowded), { width: 600, height: 400 });
     const column = columns[1]!;
     expect(column.width).toBeGreaterThan(columns[0]!.width);
     for (let a = 0; a < 60; a += 1) {
@@ -64,7 +64,7 @@ describe("the layout", () => {
       4,
       Array.from({ length: 100 }, (_, number) => `w${number}`),
     );
-    const wide = layOut(long, all(long), texts(long), 600, 400);
+    const wide = layOut(long, all(long), texts(long), { width: 600, height: 400 });
     expect(wide.width).toBeGreaterThan(100 * 20);
     expect(wide.columns).toHaveLength(100);
   });
@@ -75,21 +75,21 @@ describe("the layout", () => {
       4,
       Array.from({ length: 20 }, (_, number) => `w${number}`),
     );
-    expect(layOut(twenty, all(twenty), texts(twenty, 60), 600, 400).slanted).toBe(true);
+    expect(layOut(twenty, all(twenty), texts(twenty, 60), { width: 600, height: 400 }).slanted).toBe(true);
   });
 
   it("gives logits boxes that do not overlap, with text while there is room", () => {
     const [first, second] = ["l/5/2", "l/6/2"].map((id) => layout.boxes.get(node(graph, id))!);
     expect(first!.text && second!.text).toBe(true);
     expect(first!.x + first!.width / 2).toBeLessThan(second!.x - second!.width / 2);
-    const narrow = layOut(graph, all(graph), texts(graph), 160, 400);
+    const narrow = layOut(graph, all(graph), texts(graph), { width: 160, height: 400 });
     expect(narrow.boxes.get(node(graph, "l/5/2"))!.text).toBe(true);
     expect(narrow.boxes.get(node(graph, "l/6/2"))!.text).toBe(false);
   });
 
   it("works for one token, one layer and no features", () => {
     const bare = small([NODES[4]!], [], { tokens: ["<s>"], n_layers: 1 });
-    const only = layOut(bare, all(bare), texts(bare), 500, 300);
+    const only = layOut(bare, all(bare), texts(bare), { width: 500, height: 300 });
     expect(only.x[0]).toBeCloseTo(only.columns[0]!.centre);
     expect(only.rows.map(({ label }) => label)).toEqual(["logits", "0", "emb"]);
   });
@@ -120,7 +120,7 @@ describe("the pointer", () => {
   it("does not find nodes that are not drawn", () => {
     const hidden = all(graph);
     hidden[node(graph, "f/1/3/2")] = 0;
-    const without = new Hits(layOut(graph, hidden, texts(graph), 600, 400));
+    const without = new Hits(layOut(graph, hidden, texts(graph), { width: 600, height: 400 }));
     const { x, y } = at("f/1/3/2");
     expect(without.nearest(x, y)).not.toBe(node(graph, "f/1/3/2"));
   });

@@ -166,8 +166,10 @@ describe("the keys", () => {
     expect(model.get("pinned_ids")).toEqual(["f/1/3/2"]);
     key(root, "Escape");
     expect(model.get("selected_ids")).toEqual([]);
-    key(root, "-");
+    key(root, "[");
     expect(model.get("node_threshold")).toBeCloseTo(0.78);
+    key(root, "]");
+    expect(model.get("node_threshold")).toBeCloseTo(0.8);
   });
 
   it("do not reach the notebook", async () => {
@@ -176,6 +178,114 @@ describe("the keys", () => {
     document.body.addEventListener("keydown", notebook, { once: true });
     key(root, "b");
     expect(notebook).not.toHaveBeenCalled();
+  });
+});
+
+describe("zoom", () => {
+  const wheel = (root: Explorer, deltaY: number, init: WheelEventInit = {}) => {
+    const event = new WheelEvent("wheel", { deltaY, bubbles: true, cancelable: true, clientX: 350, clientY: 200 });
+    for (const [name, value] of Object.entries(init)) Object.defineProperty(event, name, { value });
+    find(root, "graph-canvas").dispatchEvent(event);
+    return event;
+  };
+  const zoom = (root: Explorer) => find(root, "zoom-reset").textContent;
+
+  it("follows the keys and the buttons, and spreads the nodes out", async () => {
+    const { root } = await show();
+    const apart = () => root.nodePosition("t/2")!.x - root.nodePosition("t/1")!.x;
+    const before = apart();
+    key(root, "+");
+    find(root, "zoom-in").click();
+    expect(zoom(root)).toBe("196 %");
+    expect(apart()).toBeGreaterThan(1.9 * before);
+    key(root, "-");
+    expect(zoom(root)).toBe("140 %");
+    key(root, "0");
+    expect(zoom(root)).toBe("100 %");
+    expect(apart()).toBeCloseTo(before);
+    expect(find<HTMLButtonElement>(root, "zoom-out").disabled).toBe(true);
+  });
+
+  it("takes the wheel with Ctrl alone: without it the page scrolls", async () => {
+    const { root } = await show();
+    expect(wheel(root, -100).defaultPrevented).toBe(false);
+    expect(zoom(root)).toBe("100 %");
+    expect(wheel(root, -100, { ctrlKey: true } as WheelEventInit).defaultPrevented).toBe(true);
+    expect(zoom(root)).toBe("162 %");
+  });
+
+  it("keeps what is under the pointer there, and ends with a double click on empty ground", async () => {
+    const { root } = await show();
+    const scroller = root.querySelector<HTMLElement>(".wb-explorer-scroller")!;
+    const { x } = root.nodePosition("t/1")!;
+    const event = new WheelEvent("wheel", { deltaY: -100, bubbles: true, cancelable: true });
+    for (const [name, value] of Object.entries({ clientX: x, clientY: 200, ctrlKey: true })) {
+      Object.defineProperty(event, name, { value });
+    }
+    find(root, "graph-canvas").dispatchEvent(event);
+    expect(scroller.scrollLeft).toBeGreaterThan(0);
+    expect(root.nodePosition("t/1")!.x).toBeCloseTo(x, 0);
+    find(root, "graph-canvas").dispatchEvent(new MouseEvent("dblclick", { bubbles: true, clientX: 690, clientY: 415 }));
+    expect(zoom(root)).toBe("100 %");
+  });
+
+  it("lets the graph be shifted with the space bar or the middle button", async () => {
+    const { model, root } = await show();
+    const scroller = root.querySelector<HTMLElement>(".wb-explorer-scroller")!;
+    for (let step = 0; step < 3; step += 1) key(root, "+");
+    const from = scroller.scrollLeft;
+    key(root, " ");
+    point(root, "pointerdown", { x: 300, y: 200 });
+    point(root, "pointermove", { x: 280, y: 190 });
+    point(root, "pointerup", { x: 280, y: 190 });
+    expect(scroller.scrollLeft).toBe(from + 20);
+    find(root, "graph-canvas").dispatchEvent(new KeyboardEvent("keyup", { key: " ", bubbles: true }));
+    point(root, "pointerdown", { x: 280, y: 190 }, { button: 1 });
+    point(root, "pointermove", { x: 300, y: 190 }, { button: 1 });
+    point(root, "pointerup", { x: 300, y: 190 }, { button: 1 });
+    expect(scroller.scrollLeft).toBe(from);
+    expect(model.get("selected_ids")).toEqual([]);
+  });
+});
+
+describe("the size", () => {
+  it("follows the handle and its arrow keys, within limits", async () => {
+    const { model, root } = await show();
+    const handle = find(root, "height");
+    handle.dispatchEvent(new PointerEvent("pointerdown", { clientY: 500, bubbles: true, button: 0 }));
+    handle.dispatchEvent(new PointerEvent("pointermove", { clientY: 560, bubbles: true }));
+    handle.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+    expect(model.get("height")).toBe(580);
+    expect(root.style.getPropertyValue("--wb-height")).toBe("580px");
+    handle.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp", bubbles: true, cancelable: true }));
+    expect(model.get("height")).toBe(560);
+    expect(handle.getAttribute("aria-valuenow")).toBe("560");
+    handle.dispatchEvent(new PointerEvent("pointerdown", { clientY: 500, bubbles: true, button: 0 }));
+    handle.dispatchEvent(new PointerEvent("pointermove", { clientY: -900, bubbles: true }));
+    expect(model.get("height")).toBe(240);
+  });
+
+  it("is the whole screen on demand, where the page allows it", async () => {
+    let full: Element | null = null;
+    const change = (element: Element | null) => {
+      full = element;
+      document.dispatchEvent(new Event("fullscreenchange"));
+    };
+    Object.defineProperty(document, "fullscreenEnabled", { value: true, configurable: true });
+    Object.defineProperty(document, "fullscreenElement", { get: () => full, configurable: true });
+    document.exitFullscreen = async () => change(null);
+    const { root } = await show();
+    root.requestFullscreen = async () => change(root);
+    const button = find(root, "full-screen");
+    expect(button.hidden).toBe(false);
+    key(root, "f");
+    expect(full).toBe(root);
+    expect(button.getAttribute("aria-label")).toBe("Leave the full screen (F)");
+    button.click();
+    expect(full).toBeNull();
+    Object.defineProperty(document, "fullscreenEnabled", { value: false, configurable: true });
+    const other = await show();
+    expect(find(other.root, "full-screen").hidden).toBe(true);
   });
 });
 
