@@ -9,16 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from playwright.sync_api import Locator
+
+from workbench.benchmarks.browser.chromium import started_browser
+from workbench.benchmarks.browser.lab import Lab
+from workbench.benchmarks.browser.server import lab_server
+from workbench.benchmarks.browser.traffic import Traffic
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from browser.chromium import find_browser  # noqa: E402
-from browser.conftest import FLAGS  # noqa: E402
-from browser.lab import Lab  # noqa: E402
-from browser.server import lab_server  # noqa: E402
-from browser.traffic import Traffic  # noqa: E402
-from playwright.sync_api import Locator, sync_playwright  # noqa: E402
-
 QUICKSTART = ROOT / "notebooks" / "00_quickstart.ipynb"
 EXPLORER, SLIDERS, MAP = 8, 12, 20
 
@@ -47,8 +45,7 @@ def take(lab: Lab, folder: Path, theme: str) -> None:
 def main(folder: Path) -> None:
     """Start JupyterLab and a browser, and take every picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as private, lab_server(Path(private)) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+    with tempfile.TemporaryDirectory() as private, lab_server(Path(private)) as server, started_browser() as browser:
         context = browser.new_context(viewport={"width": 1500, "height": 1000})
         context.set_default_timeout(60_000)
         lab = Lab(context.new_page(), server, Traffic(context), name="pictures")

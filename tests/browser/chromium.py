@@ -1,4 +1,4 @@
-"""Where a browser for the tests is; run as a script (`make browser`) it gets one where there is none."""
+"""Run as a script (`make browser`) this gets a browser for the tests where there is none."""
 
 from __future__ import annotations
 
@@ -9,28 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from workbench.benchmarks.browser.chromium import ADVICE, find_browser
+
 # A bare Debian draws boxes instead of emoji and of scripts that are written from right to left.
 PACKAGES = ("chromium", "fonts-noto-core", "fonts-noto-color-emoji")
-ADVICE = (
-    "Install Chromium or Chrome, or run `python -m playwright install chromium`: without one, tests/browser is skipped."
-)
-
-
-def find_browser() -> Path | None:
-    """Return the first Chromium or Chrome on the path, else the one that Playwright installed, else None."""
-    for command in COMMANDS:
-        if found := shutil.which(command):
-            return Path(found)
-    return _of_playwright()
-
-
-def _of_playwright() -> Path | None:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        path = Path(playwright.chromium.executable_path)
-    return path if path.is_file() else None
+WITHOUT = f"{ADVICE} Without one, tests/browser is skipped."
 
 
 def provide_browser(
@@ -45,17 +28,17 @@ def provide_browser(
     if may_install is None:
         may_install = os.geteuid() == 0 and shutil.which("apt-get") is not None
     if not may_install:
-        return f"No browser was found. {ADVICE}"
+        return f"No browser was found. {WITHOUT}"
     quiet = ["apt-get", "-qq", "-o=Dpkg::Use-Pty=0"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in ([*quiet, "update"], [*quiet, "install", "--yes", "--no-install-recommends", *PACKAGES]):
         done = run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            return f"No browser was found, and `{' '.join(command)}` failed: {reason} {ADVICE}"
+            return f"No browser was found, and `{' '.join(command)}` failed: {reason} {WITHOUT}"
     if found := find():
         return f"Browser: {found}, installed with apt-get"
-    return f"apt-get installed {PACKAGES[0]}, but no browser was found afterwards. {ADVICE}"
+    return f"apt-get installed {PACKAGES[0]}, but no browser was found afterwards. {WITHOUT}"
 
 
 if __name__ == "__main__":

@@ -8,28 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from playwright.sync_api import Error as PlaywrightError
 
-from .cells import TINY_BENCH
-from .chromium import find_browser
-from .lab import Lab
-from .server import LabServer, lab_server
-from .traffic import Traffic
+from workbench.benchmarks.browser.chromium import find_browser, started_browser
+from workbench.benchmarks.browser.lab import Lab
+from workbench.benchmarks.browser.server import LabServer, lab_server
+from workbench.benchmarks.browser.traffic import Traffic
 
-# The browser talks to nobody by itself, and no name but this machine's resolves: a guard behind the guard of Traffic.
-FLAGS = [
-    "--no-sandbox",  # containers run as root, where the sandbox cannot start; only our own pages are opened
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--no-proxy-server",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-]
+from .cells import TINY_BENCH
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,13 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Package scope, not session: while Playwright's loop runs in this thread no other test can start one of its own.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    executable = find_browser()
-    if executable is None:
+    if find_browser() is None:
         pytest.skip("no browser was found: run `make browser`")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=executable, args=FLAGS, timeout=120_000)
+    with started_browser() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="package")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from workbench.benchmarks.browser import chromium as browser
+from workbench.errors import ConfigError
 
 from . import chromium
 
@@ -17,17 +21,26 @@ def _fake_browser(folder: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", chromium.COMMANDS)
+@pytest.mark.parametrize("name", browser.COMMANDS)
 def test_a_browser_on_the_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     path = _fake_browser(tmp_path, name)
-    assert chromium.find_browser() == path
+    assert browser.find_browser() == path
 
 
 def test_without_one_on_the_path_that_of_playwright_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(chromium, "_of_playwright", lambda: tmp_path / "chrome")
-    assert chromium.find_browser() == tmp_path / "chrome"
+    monkeypatch.setattr(browser, "_of_playwright", lambda: tmp_path / "chrome")
+    assert browser.find_browser() == tmp_path / "chrome"
+
+
+def test_without_playwright_or_a_browser_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "find_browser", lambda: None)
+    with pytest.raises(ConfigError, match=r"No browser was found\. .*playwright install chromium"):
+        browser.started_browser().__enter__()
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    with pytest.raises(ConfigError, match=r"not installed: run pip install 'circuit-workbench\[browser\]'"):
+        browser.started_browser().__enter__()
 
 
 class Apt:

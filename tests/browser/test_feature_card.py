@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, expect
 
-from .lab import Lab
+from workbench.benchmarks.browser.lab import Lab
+
 from .strange import CLOSING, IMAGE
 from .views import Dialogs
 

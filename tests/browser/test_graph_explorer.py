@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from .lab import KernelError, Lab
+from workbench.benchmarks.browser.lab import KernelError, Lab
+
 from .strange import MARKUP
 from .views import ExplorerView
 

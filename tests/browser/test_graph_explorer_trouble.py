@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from .lab import Lab
+from workbench.benchmarks.browser.lab import Lab
+
 from .strange import IMAGE, MARKUP, TOKENS
 from .views import Dialogs, ExplorerView
 

@@ -12,9 +12,9 @@ from playwright.sync_api import Page, expect
 
 import workbench as wb
 from workbench.attribution import Graph
+from workbench.benchmarks.browser.traffic import Traffic
 
 from .strange import IMAGE, MARKUP, TOKENS, with_strange_text
-from .traffic import Traffic
 from .views import Dialogs, ExplorerView
 
 Scheme = Literal["light", "dark"]

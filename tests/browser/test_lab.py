@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from .lab import KernelError, Lab
-from .traffic import Traffic, is_foreign
+from workbench.benchmarks.browser.lab import KernelError, Lab
+from workbench.benchmarks.browser.traffic import Traffic, is_foreign
 
 SLIDER = """
 import ipywidgets

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
+from workbench.benchmarks.browser.lab import Lab
 from workbench.models import fetch
-
-from .lab import Lab
 
 QUICKSTART = Path(__file__).parents[2] / "notebooks" / "00_quickstart.ipynb"
 # The cells, Markdown included.

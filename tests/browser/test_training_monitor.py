@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from .lab import Lab
+from workbench.benchmarks.browser.lab import Lab
 
 # A real run of the trainer on a tiny random model: thousands of steps of some milliseconds each.
 TRAIN = """

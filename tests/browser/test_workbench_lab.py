@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from .server import lab_server
+from workbench.benchmarks.browser.server import lab_server
 
 WORKBENCH_LAB = (sys.executable, "-c", "from workbench.cli.app import main; main()", "lab")
 PANEL = "window.jupyterapp?.shell?.currentWidget"

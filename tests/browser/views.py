@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from playwright.sync_api import Dialog, Locator, Page, expect
 
-from .lab import Lab
+from workbench.benchmarks.browser.lab import Lab
 
 
 class Point(TypedDict):

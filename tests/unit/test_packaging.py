@@ -90,7 +90,7 @@ RUN_ELSEWHERE = ("workbench/benchmarks/rivals/runner.py", "workbench/benchmarks/
 
 @pytest.mark.parametrize(
     ("folder", "allowed"),
-    [("workbench", RUNTIME + EXTRAS["cluster"]), ("tests", EVERYTHING)],
+    [("workbench", RUNTIME + EXTRAS["browser"] + EXTRAS["cluster"]), ("tests", EVERYTHING)],
     ids=["workbench", "tests"],
 )
 def test_everything_that_is_imported_is_declared(folder: str, allowed: list[Requirement]) -> None:

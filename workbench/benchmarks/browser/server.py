@@ -1,4 +1,4 @@
-"""A JupyterLab server of this environment with folders of its own, for the time of the tests."""
+"""A JupyterLab server of this environment with folders of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A JupyterLab page as a test uses it: open a notebook, run its cells, ask its kernel, look at its widgets."""
+"""A JupyterLab page as its user has it: open a notebook, run its cells, ask its kernel, look at its widgets."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import nbformat
-from playwright.sync_api import Locator, Page
 
-from .server import LabServer
-from .traffic import Traffic
+from workbench.benchmarks.browser.server import LabServer
+from workbench.benchmarks.browser.traffic import Traffic
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
 
 LOAD_MS = 180_000  # JupyterLab loads megabytes of JavaScript and starts a kernel, on shared cores
 RUN_MS = 300_000  # a cell may load a model
