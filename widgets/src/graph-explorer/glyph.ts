@@ -54,3 +54,5 @@ function lines(path: string): SVGSVGElement {
 }
 
 export const screenIcon = () => lines("M4.2 1H1v3.2M7.8 1H11v3.2M4.2 11H1V7.8M7.8 11H11V7.8");
+export const undoIcon = () => lines("M4 1.5 1.4 4 4 6.6M1.8 4h5.4a3.2 3.2 0 0 1 0 6.4H4.4");
+export const redoIcon = () => lines("M8 1.5 10.6 4 8 6.6M10.2 4H4.8a3.2 3.2 0 0 0 0 6.4h2.8");

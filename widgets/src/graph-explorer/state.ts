@@ -4,6 +4,7 @@ import type { AnyModel } from "@anywidget/types";
 import type { WireColumns } from "../kit/binary";
 import { NoKernel, Requests, Superseded } from "../kit/requests";
 import { type Facts, factsOf, type Graph, type Info, readGraph } from "./data";
+import { History } from "./history";
 
 /** The edges into or out of a node, sorted by signed share, the most positive first. */
 export interface End {
@@ -31,8 +32,8 @@ export type Known =
   | { kind: "no kernel" }
   | { kind: "failed"; message: string };
 
-/** What changed: a trait, or what is known of a node's connections. */
-export type Change = Trait | "connections";
+/** What changed: a trait, what is known of a node's connections, or what can be taken back. */
+export type Change = Trait | "connections" | "history";
 export type Trait = (typeof TRAITS)[number];
 export const TRAITS = [
   "selected_ids",
@@ -46,8 +47,12 @@ export const TRAITS = [
   "view",
 ] as const;
 
+/** What undo takes back. Where the pointer is and how high the widget is are no choices about the graph. */
+const KEPT: readonly Trait[] = TRAITS.filter((trait) => trait !== "hovered_id" && trait !== "height");
+
 export class State {
   readonly graph: Graph;
+  readonly history: History;
   readonly #model: AnyModel;
   readonly #alive: () => boolean;
   readonly #requests: Requests;
@@ -67,9 +72,15 @@ export class State {
     );
     this.#alive = alive;
     this.#requests = new Requests(model, alive);
+    const put = (values: ReadonlyMap<string, unknown>) => {
+      for (const [trait, value] of values) model.set(trait, value);
+      model.save_changes();
+    };
+    this.history = new History({ get: (trait) => model.get(trait), put }, KEPT, () => this.#emit("history"));
     for (const trait of TRAITS) {
       const changed = () => {
         if (trait === "selected_ids") this.retry();
+        this.history.note(trait);
         this.#emit(trait);
       };
       model.on(`change:${trait}`, changed);
@@ -133,6 +144,12 @@ export class State {
   /** The node whose details are shown: the one that was selected last. */
   get current(): string | null {
     return this.selected.at(-1) ?? null;
+  }
+
+  /** Take a value that the user gives; while a slider moves, all its values are one step to take back. */
+  slide(trait: Trait, value: unknown): void {
+    this.history.hold();
+    this.set(trait, value);
   }
 
   set(trait: Trait, value: unknown): void {

@@ -2,10 +2,25 @@
 
 import { fill, h, uid } from "../kit/dom";
 import { BIAS, ERROR, FEATURE, LOGIT, TOKEN } from "./data";
-import { glyph, pinIcon } from "./glyph";
+import { glyph, pinIcon, redoIcon, undoIcon } from "./glyph";
 import { Help } from "./help";
 import type { Shown } from "./prune";
 import type { State } from "./state";
+
+/** Return a button that a picture names; {@link say} names it in words. */
+function square(picture: Element, testid: string, act: () => void): HTMLButtonElement {
+  return h(
+    "button",
+    { type: "button", class: "wb-explorer-button wb-explorer-square", "data-testid": testid, onclick: act },
+    picture,
+  );
+}
+
+function say(button: HTMLButtonElement, text: string, enabled: boolean): void {
+  button.setAttribute("aria-label", text);
+  button.title = text;
+  button.disabled = !enabled;
+}
 
 const n = (value: number) => value.toLocaleString("en");
 
@@ -21,6 +36,8 @@ export class Toolbar {
   readonly #biases: HTMLInputElement;
   readonly #pin: HTMLButtonElement;
   readonly #clear: HTMLButtonElement;
+  readonly #undo: HTMLButtonElement;
+  readonly #redo: HTMLButtonElement;
 
   constructor(state: State, clear: () => void) {
     this.#state = state;
@@ -32,9 +49,12 @@ export class Toolbar {
       max: 100,
       step: 1,
       "data-testid": "threshold",
-      oninput: () => state.set("node_threshold", Number(this.#slider.value) / 100),
+      oninput: () => state.slide("node_threshold", Number(this.#slider.value) / 100),
+      onchange: () => state.history.release(),
     });
     this.#value.setAttribute("for", id);
+    this.#undo = square(undoIcon(), "undo", () => state.history.undo());
+    this.#redo = square(redoIcon(), "redo", () => state.history.redo());
     this.#errors = this.#toggle("show_errors");
     this.#biases = this.#toggle("show_biases");
     this.#pin = h(
@@ -59,7 +79,13 @@ export class Toolbar {
       },
       "Clear",
     );
-    this.actions = h("div", { class: "wb-explorer-actions" }, this.#pin, this.#clear);
+    this.actions = h(
+      "div",
+      { class: "wb-explorer-actions" },
+      h("div", { class: "wb-explorer-pair", role: "group", "aria-label": "Steps" }, this.#undo, this.#redo),
+      this.#pin,
+      this.#clear,
+    );
     const sign = (name: "positive" | "negative", text: string, title: string) =>
       h(
         "span",
@@ -99,6 +125,7 @@ export class Toolbar {
       this.actions,
     );
     this.update();
+    this.updateSteps();
   }
 
   /** Follow the state. */
@@ -117,6 +144,13 @@ export class Toolbar {
     this.#pin.setAttribute("aria-pressed", String(isPinned));
     this.#pin.title = current === null ? "Select a node to pin it (P)" : isPinned ? "Unpin (P)" : "Pin (P)";
     this.#clear.disabled = selected.length === 0;
+  }
+
+  /** Say whether there are steps to take back or to do again. */
+  updateSteps(): void {
+    const { canUndo, canRedo } = this.#state.history;
+    say(this.#undo, "Undo (Ctrl/⌘-Z)", canUndo);
+    say(this.#redo, "Redo (Shift-Ctrl/⌘-Z)", canRedo);
   }
 
   /** Say how many of how many nodes and edges are drawn. */

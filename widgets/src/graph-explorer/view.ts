@@ -1,10 +1,11 @@
 /** One view of the widget: it puts the parts together and lets them follow the state. */
 
 import { h } from "../kit/dom";
-import { claimKeys, onKeys } from "../kit/keyboard";
+import { claimKeys } from "../kit/keyboard";
 import { type Colours, watchTheme } from "../kit/theme";
 import { sentence } from "./describe";
 import { Details } from "./details";
+import { graphKeys, widgetKeys } from "./keys";
 import { PANES, type Pane } from "./panes";
 import type { Gestures } from "./pointer";
 import { type Shown, shown } from "./prune";
@@ -14,7 +15,6 @@ import type { Change, State } from "./state";
 import { Tabs } from "./tabs";
 import { Toolbar } from "./toolbar";
 import { Tooltip } from "./tooltip";
-import { along, beside, start } from "./walk";
 import { ZoomBar } from "./zoombar";
 
 /** Narrower than this the details stand below the graph. */
@@ -58,13 +58,18 @@ export class View {
       { point: (id) => state.hover(id), go: (id) => this.#go(id) },
       () => this.#stage.shown.nodes,
     );
-    this.#stage.element.append(this.#tooltip.element, this.#toolbar.help.panel);
+    this.#stage.element.append(this.#tooltip.element);
     this.#stage.canvas.setAttribute(
       "aria-label",
       `Attribution graph of ${state.graph.info.prompt}. Arrow keys walk from node to node, Enter selects.`,
     );
-    this.#stage.canvas.addEventListener("keydown", this.#keys());
-    this.#stage.canvas.addEventListener("keyup", (event) => event.key === " " && this.#stage.holdSpace(false));
+    const { help } = this.#toolbar;
+    graphKeys(
+      state,
+      this.#stage,
+      (id) => this.#read(id),
+      () => (help.open ? help.toggle(false) : state.set("selected_ids", [])),
+    );
     this.#stage.canvas.addEventListener("blur", () => state.hover(null));
     this.#panes = PANES.map((make) => make(state, (id) => this.#go(id)));
     this.#tabs = new Tabs([{ key: "graph", name: "Graph", element: this.#stage.element }, ...this.#panes], (key) =>
@@ -84,6 +89,7 @@ export class View {
           h("div", { class: "wb-explorer-strip" }, this.#tabs.element, this.#zoom.element),
           this.#stage.element,
           ...this.#panes.map(({ element }) => element),
+          help.panel,
         ),
         this.#details.element,
       ),
@@ -94,6 +100,11 @@ export class View {
     Object.assign(this.element, { nodePosition: (id: string) => this.nodePosition(id) });
     this.#ends.push(
       claimKeys(this.element),
+      widgetKeys(this.element, state, {
+        f: () => void this.#screen.toggle(),
+        F: () => void this.#screen.toggle(),
+        "?": () => help.toggle(!help.open),
+      }),
       state.listen((change) => this.#follow(change)),
     );
     this.#follow("height");
@@ -149,12 +160,10 @@ export class View {
 
   #follow(change: Change): void {
     const { element } = this;
-    if (change === "view") {
-      this.#showPane();
-      return;
-    }
-    this.#pane?.follow(change);
-    if (change === "hovered_id") this.#showHovered();
+    if (change !== "view") this.#pane?.follow(change);
+    if (change === "view") this.#showPane();
+    else if (change === "history") this.#toolbar.updateSteps();
+    else if (change === "hovered_id") this.#showHovered();
     else if (change === "height") {
       element.style.setProperty("--wb-height", `${this.#state.height}px`);
       this.#handle.update();
@@ -224,56 +233,5 @@ export class View {
     this.#state.select(id);
     const node = this.#state.graph.index.get(id);
     if (node !== undefined) this.#stage.reveal(node);
-  }
-
-  #keys(): (event: Event) => void {
-    const state = this.#state;
-    const { graph } = state;
-    const here = () => graph.index.get(state.hovered ?? "") ?? graph.index.get(state.current ?? "") ?? -1;
-    const walk = (next: (node: number) => number) => () => {
-      const from = here();
-      const to = from < 0 ? start(graph, this.#stage.shown.nodes) : next(from);
-      if (to < 0) return;
-      this.#stage.reveal(to);
-      state.hover(graph.ids[to]!);
-      this.#read(graph.ids[to]!);
-    };
-    const step = (by: number) => () => {
-      const percent = Math.min(Math.max(Math.round(state.threshold * 100) + by, 0), 100);
-      state.set("node_threshold", percent / 100);
-    };
-    const side = (to: -1 | 1) =>
-      walk((node) => (this.#stage.layout ? beside(graph, this.#stage.layout, node, to) : -1));
-    const pin = () => {
-      const id = this.#id(here());
-      if (id !== null) state.togglePin(id);
-    };
-    return onKeys({
-      ArrowUp: walk((node) => along(graph, this.#stage.shown.nodes, node, "up")),
-      ArrowDown: walk((node) => along(graph, this.#stage.shown.nodes, node, "down")),
-      ArrowLeft: side(-1),
-      ArrowRight: side(1),
-      Enter: (event) => {
-        const id = this.#id(here());
-        if (id !== null) state.select(id, event.shiftKey);
-      },
-      p: pin,
-      P: pin,
-      "+": () => this.#stage.zoomIn(),
-      "=": () => this.#stage.zoomIn(),
-      "-": () => this.#stage.zoomOut(),
-      "0": () => this.#stage.resetZoom(),
-      " ": () => this.#stage.holdSpace(true),
-      "[": step(-2),
-      "]": step(2),
-      f: () => void this.#screen.toggle(),
-      F: () => void this.#screen.toggle(),
-      "?": () => this.#toolbar.help.toggle(!this.#toolbar.help.open),
-      Escape: () => {
-        if (this.#stage.cancelDrag()) return;
-        if (this.#toolbar.help.open) this.#toolbar.help.toggle(false);
-        else state.set("selected_ids", []);
-      },
-    });
   }
 }

@@ -248,6 +248,58 @@ describe("zoom", () => {
   });
 });
 
+describe("undo and redo", () => {
+  const task = () => new Promise((resolve) => setTimeout(resolve, 0));
+  const undo = (root: Explorer, init: KeyboardEventInit = {}) => key(root, "z", { ctrlKey: true, ...init });
+
+  it("take back the selection, pins, names and thresholds, also those that Python set", async () => {
+    const { model, root } = await show();
+    click(root, "f/1/3/2");
+    await task();
+    click(root, "t/1", { ctrlKey: true });
+    await task();
+    model.set("labels", { "t/1": "first" });
+    await task();
+    undo(root);
+    expect(model.get("labels")).toEqual({});
+    undo(root);
+    expect(model.get("pinned_ids")).toEqual([]);
+    find(root, "undo").click();
+    expect(model.get("selected_ids")).toEqual([]);
+    expect(find<HTMLButtonElement>(root, "undo").disabled).toBe(true);
+    undo(root, { shiftKey: true });
+    expect(model.get("selected_ids")).toEqual(["f/1/3/2"]);
+    key(root, "y", { ctrlKey: true });
+    find(root, "redo").click();
+    expect([model.get("pinned_ids"), model.get("labels")]).toEqual([["t/1"], { "t/1": "first" }]);
+    expect(find<HTMLButtonElement>(root, "redo").disabled).toBe(true);
+  });
+
+  it("take a slider's way for one step, and leave the pointer out", async () => {
+    const { model, root } = await show();
+    const slider = find<HTMLInputElement>(root, "threshold");
+    for (const value of ["70", "60", "50"]) {
+      slider.value = value;
+      slider.dispatchEvent(new Event("input"));
+      await task();
+    }
+    slider.dispatchEvent(new Event("change"));
+    point(root, "pointermove", root.nodePosition("t/1")!);
+    await task();
+    undo(root);
+    expect(model.get("node_threshold")).toBe(0.8);
+    expect(find<HTMLButtonElement>(root, "undo").disabled).toBe(true);
+  });
+
+  it("leave what is being written to the field", async () => {
+    const { model, root } = await show();
+    click(root, "f/1/3/2");
+    await task();
+    find(root, "label").dispatchEvent(new KeyboardEvent("keydown", { key: "z", ctrlKey: true, bubbles: true }));
+    expect(model.get("selected_ids")).toEqual(["f/1/3/2"]);
+  });
+});
+
 describe("the size", () => {
   it("follows the handle and its arrow keys, within limits", async () => {
     const { model, root } = await show();
