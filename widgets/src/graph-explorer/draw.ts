@@ -254,6 +254,13 @@ export function drawRing(
   context.stroke();
 }
 
+/** Draw a broad ring that is seen among many nodes and hides none. */
+export function drawHalo(context: Context, layout: Layout, node: number, colour: string): void {
+  context.globalAlpha = 0.55;
+  drawRing(context, layout, node, colour, 3.5, 4);
+  context.globalAlpha = 1;
+}
+
 /** Draw a pinned node's name, with a line to the node where it had to stand apart. */
 export function drawLabel(
   context: Context,

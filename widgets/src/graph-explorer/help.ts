@@ -13,6 +13,7 @@ const KEYS: [string, string][] = [
   ["[ ]", "draw fewer or more nodes"],
   ["Ctrl/⌘-wheel, + −", "zoom; 0 or a double click on empty ground shows the whole graph"],
   ["Space-drag, wheel", "shift a graph that is zoomed in"],
+  ["/", "find nodes by label, token or id"],
   ["Ctrl/⌘-Z", "undo; with Shift, redo"],
   ["F", "full screen"],
   ["Esc", "select nothing"],

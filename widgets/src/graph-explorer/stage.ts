@@ -9,6 +9,7 @@ import {
   drawAxis,
   drawEdges,
   drawFrame,
+  drawHalo,
   drawLabel,
   drawNodes,
   drawRing,
@@ -52,6 +53,7 @@ export class Stage {
   #hits: Hits | null = null;
   #held: Focus = NONE;
   #hovered = -1;
+  #marked: number[] = [];
   #width = 0;
   #height = 0;
   /** Whether a layout was shown before: where a long prompt is scrolled to is the user's choice from then on. */
@@ -168,6 +170,13 @@ export class Stage {
     this.#hovered = node;
     this.#markFocus();
     this.#layers.invalidate("hover");
+  }
+
+  /** Mark the nodes that a search found. */
+  setMarked(nodes: number[]): void {
+    if (nodes.length === 0 && this.#marked.length === 0) return;
+    this.#marked = nodes;
+    this.#layers.invalidate("names");
   }
 
   /** Draw what is stale without waiting for the next frame. */
@@ -354,6 +363,9 @@ export class Stage {
   }
 
   #drawNames(context: CanvasRenderingContext2D, look: Look, layout: Layout): void {
+    for (const node of this.#marked) {
+      if (this.#shown.nodes[node]) drawHalo(context, layout, node, look.colours.found);
+    }
     context.font = look.small;
     const named = this.#state.pinned
       .map((id) => this.#graph.index.get(id))

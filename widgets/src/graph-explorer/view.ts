@@ -9,6 +9,7 @@ import { graphKeys, widgetKeys } from "./keys";
 import { PANES, type Pane } from "./panes";
 import type { Gestures } from "./pointer";
 import { type Shown, shown } from "./prune";
+import { SearchBox } from "./searchbox";
 import { FullScreen, Handle } from "./size";
 import { Stage } from "./stage";
 import type { Change, State } from "./state";
@@ -31,6 +32,7 @@ export class View {
   readonly #tooltip = new Tooltip();
   readonly #panes: Pane[];
   readonly #tabs: Tabs;
+  readonly #search: SearchBox;
   readonly #zoom: ZoomBar;
   readonly #handle: Handle;
   readonly #screen = new FullScreen(() => this.element);
@@ -53,6 +55,18 @@ export class View {
     this.#zoom = new ZoomBar(this.#stage);
     this.#handle = new Handle(state);
     this.#toolbar = new Toolbar(state, () => state.set("selected_ids", []));
+    this.#search = new SearchBox(state, {
+      mark: (nodes) => this.#stage.setMarked(nodes),
+      point: (id) => {
+        this.#reveal(id);
+        state.hover(id);
+      },
+      choose: (id, add) => {
+        state.select(id, add);
+        this.#reveal(id);
+      },
+    });
+    this.#toolbar.element.prepend(this.#search.element);
     this.#details = new Details(
       state,
       { point: (id) => state.hover(id), go: (id) => this.#go(id) },
@@ -103,6 +117,7 @@ export class View {
       widgetKeys(this.element, state, {
         f: () => void this.#screen.toggle(),
         F: () => void this.#screen.toggle(),
+        "/": () => this.#search.focus(),
         "?": () => help.toggle(!help.open),
       }),
       state.listen((change) => this.#follow(change)),
@@ -231,7 +246,11 @@ export class View {
 
   #go(id: string): void {
     this.#state.select(id);
-    const node = this.#state.graph.index.get(id);
+    this.#reveal(id);
+  }
+
+  #reveal(id: string | null): void {
+    const node = id === null ? undefined : this.#state.graph.index.get(id);
     if (node !== undefined) this.#stage.reveal(node);
   }
 }

@@ -15,6 +15,7 @@ export const COLOURS = [
   "token",
   "bias",
   "logit",
+  "found",
 ] as const;
 export type Colours = Record<(typeof COLOURS)[number], string> & { dark: boolean };
 

@@ -248,6 +248,25 @@ describe("zoom", () => {
   });
 });
 
+describe("the search", () => {
+  it("is a key away, points at what it finds and selects it, also where that is not drawn", async () => {
+    const { model, root } = await show();
+    key(root, "/");
+    const field = find<HTMLInputElement>(root, "search");
+    expect(document.activeElement).toBe(field);
+    field.value = "b_dec";
+    field.dispatchEvent(new Event("input"));
+    const press = (name: string) =>
+      field.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
+    press("ArrowDown");
+    expect(model.get("hovered_id")).toBe("b/0/b_dec/1");
+    expect(root.nodePosition("b/0/b_dec/1")).toBeNull();
+    press("Enter");
+    expect(model.get("selected_ids")).toEqual(["b/0/b_dec/1"]);
+    expect(root.nodePosition("b/0/b_dec/1")).not.toBeNull();
+  });
+});
+
 describe("undo and redo", () => {
   const task = () => new Promise((resolve) => setTimeout(resolve, 0));
   const undo = (root: Explorer, init: KeyboardEventInit = {}) => key(root, "z", { ctrlKey: true, ...init });
