@@ -141,7 +141,7 @@ class Graph:
 
     @property
     def n_edges(self) -> int:
-        return int((self.weights != 0).sum())
+        return int(self.weights.count_nonzero())
 
     def scores(self) -> GraphScores:
         """Return the scores of the whole graph (a pruned graph carries those of the graph it came from)."""
