@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         TopTokens,
     )
     from workbench.errors import WorkbenchError
-    from workbench.interventions import Edit, Intervention
+    from workbench.interventions import Edit, Intervention, Ramp, SupernodeEdit
     from workbench.models import fetch
     from workbench.session import Session, open
     from workbench.widgets import FeatureCard, OperandGrid, TokenStrip, TrainingMonitor, to_html
@@ -34,7 +34,9 @@ __all__ = [
     "Intervention",
     "LogitTarget",
     "OperandGrid",
+    "Ramp",
     "Session",
+    "SupernodeEdit",
     "TokenStrip",
     "TopTokens",
     "TrainingMonitor",
@@ -58,7 +60,9 @@ _HOME = {
     "Intervention": "workbench.interventions",
     "LogitTarget": "workbench.attribution",
     "OperandGrid": "workbench.widgets",
+    "Ramp": "workbench.interventions",
     "Session": "workbench.session",
+    "SupernodeEdit": "workbench.interventions",
     "TokenStrip": "workbench.widgets",
     "TopTokens": "workbench.attribution",
     "TrainingMonitor": "workbench.widgets",

@@ -21,7 +21,7 @@ from workbench.memory import require_memory
 from workbench.models import WRITE_HOOK, LoadedModel, capture, checked_tokens, run_decoder, token_strings, tokenize
 
 if TYPE_CHECKING:
-    from workbench.interventions.edits import Edit
+    from workbench.interventions.edits import AnyEdit
     from workbench.interventions.result import Intervention
     from workbench.interventions.run import Mode
 
@@ -115,12 +115,18 @@ class CleanRun:
         return clean if enterable else cls(model, clt, tokens, clean.reads, clean.writes, clean.final, ())
 
     def intervene(
-        self, edits: Iterable[Edit], *, mode: Mode = "propagated", until: int | None = None, k: int = 10
+        self,
+        edits: Iterable[AnyEdit],
+        *,
+        mode: Mode = "propagated",
+        until: int | None = None,
+        freeze_attention: bool = False,
+        k: int = 10,
     ) -> Intervention:
         """Run the model on this prompt under edits; see :func:`workbench.interventions.intervene`."""
         from workbench.interventions.run import intervene_on
 
-        return intervene_on(self, edits, mode=mode, until=until, k=k)
+        return intervene_on(self, edits, mode=mode, until=until, freeze_attention=freeze_attention, k=k)
 
     @property
     def n_positions(self) -> int:
@@ -148,11 +154,12 @@ class CleanRun:
 
     def activation(self, layer: int, feature: int, position: int) -> float:
         """Return a feature's activation, 0 where it is inactive; the start token has no features."""
-        return float(self._activations(layer)[position, feature])
+        return float(self.activations(layer)[position, feature])
 
-    def _activations(self, layer: int) -> Float[Tensor, "position feature"]:
-        # The whole layer, although one number is asked for: a product of another shape may round otherwise, and
-        # an edit to exactly the clean activation must change nothing.
+    def activations(self, layer: int) -> Float[Tensor, "position feature"]:
+        """Return the activations of one layer's features, 0 where inactive; the start token has none."""
+        # The whole layer, whatever is asked for: a product of another shape may round otherwise, and an edit to
+        # exactly the clean activation must change nothing.
         if layer not in self._encoded:
             activations = self.clt.encode(layer, self.reads[layer].to(self.clt.W_enc.dtype))
             activations[0] = 0
@@ -164,25 +171,23 @@ class CleanRun:
         return {}
 
     @cached_property
-    def frozen(self) -> list[Hook]:
-        """Hooks that hold attention patterns and normalisation denominators at their clean values.
-
-        What they hold is captured on first use: only the mode ``direct`` needs it.
-        """
+    def frozen_attention(self) -> list[Hook]:
+        """Hooks that hold attention patterns at their clean values, captured on first use."""
         model = self.model
-        blocks = range(model.n_layers)
-        names = [f"blocks.{layer}.attn.hook_pattern" for layer in blocks]
-        names += [name for name in model.bridge.hook_dict if _SCALES.fullmatch(name)]
-        if self.clt.config.write_hook == WRITE_HOOK:
-            # What the MLP writes is put in place after its post-norm, so that nothing of this norm is left to freeze.
-            names = [name for name in names if not name.endswith(".ln2_post.hook_scale")]
-        n_heads = int(model.bridge.cfg.n_heads)
         require_memory(
-            model.n_layers * n_heads * self.n_positions**2 * self.final.element_size(),
+            model.n_layers * int(model.bridge.cfg.n_heads) * self.n_positions**2 * self.final.element_size(),
             f"Freezing the attention patterns of {self.n_positions} tokens",
-            "shorten the prompt or choose another mode than 'direct'",
+            "shorten the prompt, or leave attention free in another mode than 'direct'",
         )
-        return [(name, _hold(value)) for name, value in capture(model, self.tokens[None], names).items()]
+        return self._held(pattern_names(model))
+
+    @cached_property
+    def frozen_norms(self) -> list[Hook]:
+        """Hooks that hold normalisation denominators at their clean values, captured on first use."""
+        return self._held(scale_names(self.model, self.clt))
+
+    def _held(self, names: Sequence[str]) -> list[Hook]:
+        return [(name, _hold(value)) for name, value in capture(self.model, self.tokens[None], names).items()]
 
     @torch.no_grad()
     def run_from(self, layer: int, hooks: Sequence[Hook], *, position: int = 0) -> Float[Tensor, "later d_model"]:
@@ -243,6 +248,20 @@ class CleanRun:
 
     def __repr__(self) -> str:
         return f"CleanRun({self.model.name!r}, {''.join(self.token_strings[1:])!r}, {self.n_positions} tokens)"
+
+
+def pattern_names(model: LoadedModel) -> list[str]:
+    """Return the hooks of the attention patterns."""
+    return [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.n_layers)]
+
+
+def scale_names(model: LoadedModel, clt: CLT) -> list[str]:
+    """Return the hooks of the denominators of the norms on the residual stream."""
+    names = [name for name in model.bridge.hook_dict if _SCALES.fullmatch(name)]
+    if clt.config.write_hook == WRITE_HOOK:
+        # What the MLP writes is put in place after its post-norm, so that nothing of this norm is left to freeze.
+        names = [name for name in names if not name.endswith(".ln2_post.hook_scale")]
+    return names
 
 
 def same_prompt(

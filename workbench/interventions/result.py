@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,14 @@ from workbench.interventions.clean import CleanRun
 from workbench.models import token_strings
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from workbench.interventions.edits import Edit
+    from workbench.interventions.plan import Change, Plan
     from workbench.interventions.run import Mode
+
+# Positions whose next-token distributions are computed at a time: 64 MB for a vocabulary of 262,144.
+_TOGETHER = 64
 
 
 class Logits(NamedTuple):
@@ -36,28 +43,59 @@ class Intervention:
 
     Attributes:
         clean: the prompt's clean run; ``clean.intervene(…)`` tries other edits on it.
-        edits: the edits, their positions counted from 0.
+        plan: the edits, checked against the prompt.
+        changes: of every edited feature its activations before and after.
         mode: ``"direct"``, ``"constrained"`` or ``"propagated"``; see :func:`workbench.interventions.intervene`.
         until: the last layer held in the mode ``"constrained"``.
+        freeze_attention: whether attention patterns were held in another mode than ``"direct"``.
         logits_after: the logits of the edited run at the last position, before a soft cap.
+        final_after: the final norm's output of the edited run.
         reads_after: what the CLT reads at each layer of the edited run.
         first_layer: the lowest layer where the edits write; the number of layers if they change nothing.
         k: how many tokens of each run enter :attr:`tokens`.
     """
 
     clean: CleanRun
-    edits: tuple[Edit, ...]
+    plan: Plan
+    changes: tuple[Change, ...]
     mode: Mode
     until: int | None
+    freeze_attention: bool
     logits_after: Float[Tensor, " vocab"]
+    final_after: Float[Tensor, "position d_model"]
     reads_after: tuple[Float[Tensor, "position d_model"], ...]
     first_layer: int
     k: int = 10
 
     @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The edits in their order, their positions counted from 0."""
+        return self.plan.edits
+
+    @property
     def logits(self) -> Logits:
         """The logits before and after, both at the last position and before a soft cap."""
         return Logits(self.clean.logits, self.logits_after)
+
+    @cached_property
+    def logit_changes(self) -> pd.DataFrame:
+        """The logits of the whole vocabulary: token, token_id, before, after, change; the most changed first.
+
+        The changes are those of the logits minus their mean, as in a graph: what all tokens gain alike moves no
+        probability.
+        """
+        before, after = self.logits
+        change = (after - before) - (after - before).mean()
+        order = change.abs().argsort(descending=True, stable=True)
+        return pd.DataFrame(
+            {
+                "token": token_strings(self.clean.model, order),
+                "token_id": order.cpu().numpy(),
+                "before": _numpy(before[order]),
+                "after": _numpy(after[order]),
+                "change": _numpy(change[order]),
+            }
+        )
 
     @cached_property
     def log_probabilities(self) -> Float[Tensor, " vocab"]:
@@ -75,6 +113,54 @@ class Intervention:
         before = self.clean.log_probabilities
         divergence = float((before.exp() * (before - self.log_probabilities)).double().sum())
         return max(0.0, divergence)  # Rounding may leave two equal distributions a hair below zero.
+
+    @cached_property
+    @torch.no_grad()
+    def divergence(self) -> pd.DataFrame:
+        """KL(clean ‖ edited) in nats of what follows each position: position, token, kl; from the first edit on."""
+        model, first = self.clean.model, self.plan.first_position
+        kl = []
+        for low in range(first, self.clean.n_positions, _TOGETHER):
+            runs = (self.clean.final, self.final_after)
+            before, after = (
+                model.log_probabilities(model.logits(final[low : low + _TOGETHER])).double() for final in runs
+            )
+            kl += (before.exp() * (before - after)).sum(-1).clamp_min(0).tolist()
+        positions = range(first, self.clean.n_positions)
+        return pd.DataFrame(
+            {
+                "position": np.array(positions, dtype=np.int32),
+                "token": pd.Series([self.clean.token_strings[at] for at in positions], dtype="str"),
+                "kl": np.array(kl, dtype=np.float64),
+            }
+        )
+
+    @cached_property
+    def edited(self) -> pd.DataFrame:
+        """What was edited: node_id, layer, feature, position, token, before and after (activations)."""
+        rows = [
+            (f"f/{layer}/{feature}/{at}", layer, feature, at, self.clean.token_strings[at], before[at], after[at])
+            for layer, feature, before, after in (
+                (change.layer, change.feature, change.before.tolist(), change.after.tolist()) for change in self.changes
+            )
+            for at in range(len(before))
+            if before[at] != after[at]
+        ]
+        columns = ["node_id", "layer", "feature", "position", "token", "before", "after"]
+        return pd.DataFrame(rows, columns=columns).astype({"layer": "int32", "feature": "int32", "position": "int32"})
+
+    def plot(self, what: str = "tokens", *, k: int = 10) -> go.Figure:
+        """Draw the result, as a plotly figure.
+
+        Args:
+            what: ``"tokens"`` (probabilities before and after), ``"logits"`` or ``"features"`` (the most changed), or
+                ``"divergence"`` (KL by position).
+            k: how many tokens or features.
+
+        Raises:
+            ConfigError: there is no such picture, or k is less than 1.
+        """
+        return figures().intervention(self, what=what, k=k)
 
     @cached_property
     def tokens(self) -> pd.DataFrame:
@@ -128,7 +214,7 @@ class Intervention:
     def _changes(self, layer: int) -> dict[str, Tensor]:
         """Return the columns of one layer's features that are active before or after."""
         clt = self.clean.clt
-        first = min(edit.position for edit in self.edits)
+        first = self.plan.first_position
         reads = [x.to(clt.W_enc.dtype) for x in (self.clean.reads[layer], self.reads_after[layer])]
         before, after = (clt.encode(layer, x) for x in reads)
         change = clt.pre_activations(layer, reads[1]) - clt.pre_activations(layer, reads[0])
@@ -153,6 +239,14 @@ class Intervention:
         before, after = (f"{token!r} {float(p):.1%}" for token, p in zip(strings, probabilities, strict=True))
         n_edits = f"{len(self.edits)} edit" + ("" if len(self.edits) == 1 else "s")
         return f"Intervention({n_edits}, mode={self.mode!r}{until}: {before} → {after}, KL {self.kl:.3g} nats)"
+
+
+def figures() -> Any:
+    """Return :mod:`workbench.plots`.
+
+    It stands above this package, so it is looked up when a picture is asked for, as pandas does with its plots.
+    """
+    return importlib.import_module("workbench.plots")
 
 
 def _no_changes(clean: CleanRun) -> dict[str, Tensor]:

@@ -14,7 +14,8 @@ from torch import Tensor
 from workbench.clt import CLT
 from workbench.errors import InterventionError
 from workbench.interventions.clean import CleanRun, Hook, same_prompt
-from workbench.interventions.edits import Edit, ResolvedEdit, resolve, written
+from workbench.interventions.edits import AnyEdit
+from workbench.interventions.plan import Plan, written
 from workbench.interventions.result import Intervention
 from workbench.interventions.suffix import joined
 from workbench.models import READ_HOOK, WRITE_HOOK, LoadedModel
@@ -29,10 +30,11 @@ def intervene(
     model: LoadedModel,
     clt: CLT,
     prompt: str | Int[Tensor, " position"],
-    edits: Iterable[Edit],
+    edits: Iterable[AnyEdit],
     *,
     mode: Mode = "propagated",
     until: int | None = None,
+    freeze_attention: bool = False,
     chat: bool = False,
     k: int = 10,
     clean: CleanRun | None = None,
@@ -56,9 +58,11 @@ def intervene(
 
     Args:
         prompt: text, or token ids whose first is the start token.
-        edits: what to change; an empty list returns the clean run. Positions of several edits may differ.
+        edits: what to change: single edits and those of supernodes; an empty list returns the clean run. All apply
+            to the clean activations; where two are of the same feature and position the later one counts.
         mode: what is held at its clean value, see above.
         until: the last layer that is held, for ``"constrained"`` only.
+        freeze_attention: hold the attention patterns at their clean values, which ``"direct"`` does anyway.
         chat: put the text through the model's chat template.
         k: how many of the most probable tokens, before and after, enter :attr:`Intervention.tokens`.
         clean: the prompt's clean run, to save its forward pass; see :meth:`CleanRun.of`.
@@ -78,41 +82,72 @@ def intervene(
         raise InterventionError(
             f"The clean run given is of another prompt, model or CLT ({clean!r}): leave it out or make a new one."
         )
-    return intervene_on(clean, edits, mode=mode, until=until, k=k)
+    return intervene_on(clean, edits, mode=mode, until=until, freeze_attention=freeze_attention, k=k)
 
 
-@torch.no_grad()
 def intervene_on(
-    clean: CleanRun, edits: Iterable[Edit], *, mode: Mode = "propagated", until: int | None = None, k: int = 10
+    clean: CleanRun,
+    edits: Iterable[AnyEdit],
+    *,
+    mode: Mode = "propagated",
+    until: int | None = None,
+    freeze_attention: bool = False,
+    k: int = 10,
 ) -> Intervention:
     """Run the model under edits from a clean run on; see :func:`intervene`.
 
     Raises:
         InterventionError: an edit cannot be applied to this prompt, or ``mode`` or ``until`` do not fit.
     """
-    resolved = resolve(edits, clean)
-    _check_mode(clean, mode, until, resolved)
+    plan = Plan.of(edits, clean.clt, model_name=clean.model.name, token_ids=clean.tokens.tolist())
+    return run_plan(clean, plan, mode=mode, until=until, freeze_attention=freeze_attention, k=k)
+
+
+@torch.no_grad()
+def run_plan(
+    clean: CleanRun,
+    plan: Plan,
+    *,
+    mode: Mode = "propagated",
+    until: int | None = None,
+    freeze_attention: bool = False,
+    k: int = 10,
+) -> Intervention:
+    """Run the model under edits that have been checked; the clean run may be longer than the prompt of the plan.
+
+    Raises:
+        InterventionError: a factor is of an inactive feature, or ``mode`` or ``until`` do not fit.
+    """
+    check_mode(clean.clt, clean.model.name, mode, until, plan)
     if k < 1:
         raise InterventionError(f"The number of tokens k is {k}: give at least 1.")
-    deltas = written(resolved, clean, until=until)
+    changes = []
+    for layer in sorted(plan.by_layer):
+        plan.check_active(layer, clean.activations(layer)[: plan.n_prompt])
+        changes += plan.changes(layer, clean.activations(layer))
+    deltas = written(changes, clean.clt, like=clean.final, until=until)
     reads: tuple[Tensor, ...] = tuple(clean.reads)
-    logits = clean.logits
+    final = clean.final
     first_layer = min(deltas, default=clean.model.n_layers)
     if deltas:
-        # Frozen attention patterns have a column for every position, so the mode "direct" runs them all.
-        start = 0 if mode == "direct" else clean.first_run(min(edit.position for edit, _, _ in resolved))
-        run = _Run(clean, deltas, first_layer, start)
-        final = run.propagated() if mode == "propagated" else run.held(mode, until)
+        hold_attention = freeze_attention or mode == "direct"
+        # Frozen attention patterns have a column for every position: they run them all.
+        start = 0 if hold_attention else clean.first_run(plan.first_position)
+        run = _Run(clean, deltas, first_layer, start, clean.frozen_attention if hold_attention else [])
+        later = run.propagated() if mode == "propagated" else run.held(mode, until)
         reads = tuple(
             joined(read, run.reads[layer]) if layer in run.reads else read for layer, read in enumerate(reads)
         )
-        logits = clean.model.logits(final[-1])
+        final = joined(final, later)
     return Intervention(
         clean=clean,
-        edits=tuple(edit for edit, _, _ in resolved),
+        plan=plan,
+        changes=tuple(changes),
         mode=mode,
         until=until,
-        logits_after=logits,
+        freeze_attention=freeze_attention,
+        logits_after=clean.model.logits(final[-1]) if deltas else clean.logits,
+        final_after=final,
         reads_after=reads,
         first_layer=first_layer,
         k=min(k, clean.model.d_vocab),
@@ -126,12 +161,14 @@ class _Run:
     Attributes:
         first: that layer.
         start: that position, or 0; ``reads`` are of it and later ones.
+        attention: hooks that hold attention patterns, if they are to be held.
     """
 
     clean: CleanRun
     deltas: Deltas
     first: int
     start: int
+    attention: list[Hook]
     reads: dict[int, Float[Tensor, "later d_model"]] = field(default_factory=dict)
 
     def propagated(self) -> Float[Tensor, "later d_model"]:
@@ -141,21 +178,21 @@ class _Run:
 
             return hook
 
-        hooks = self._keep_reads()
+        hooks = [*self.attention, *self._keep_reads()]
         hooks += [(self._write_hook(layer), add(delta)) for layer, delta in self.deltas.items()]
         return self.clean.run_from(self.first, hooks, position=self.start)
 
     def held(self, mode: Mode, until: int | None) -> Float[Tensor, "later d_model"]:
         """Run with the MLP outputs held up to a layer, all of them in the mode ``direct``, where norms are too."""
         layers = range(self.first, self.clean.model.n_layers if until is None else until + 1)
-        hooks = self._keep_reads()
+        hooks = [*self.attention, *self._keep_reads()]
         hooks += self._hold_writes(layers, with_skip=mode == "direct")
         if mode != "direct":
             return self.clean.run_from(self.first, hooks, position=self.start)
         with warnings.catch_warnings():
             # Holding a norm's denominator is the point here, and that the norm then rounds otherwise is harmless.
             warnings.filterwarnings("ignore", message="A forward hook edited hook_scale")
-            return self.clean.run_from(self.first, [*hooks, *self.clean.frozen])
+            return self.clean.run_from(self.first, [*hooks, *self.clean.frozen_norms])
 
     def _write_hook(self, layer: int) -> str:
         return self.clean.clt.config.write_hook.format(layer=layer)
@@ -202,7 +239,12 @@ class _Run:
         return hooks
 
 
-def _check_mode(clean: CleanRun, mode: Mode, until: int | None, edits: Sequence[ResolvedEdit]) -> None:
+def check_mode(clt: CLT, model_name: str, mode: Mode, until: int | None, plan: Plan) -> None:
+    """Check that a mode and its last held layer fit together and fit the edits.
+
+    Raises:
+        InterventionError: they do not.
+    """
     if mode not in MODES:
         raise InterventionError(f"There is no mode {mode!r}: choose one of {', '.join(map(repr, MODES))}.")
     if mode != "constrained":
@@ -211,15 +253,15 @@ def _check_mode(clean: CleanRun, mode: Mode, until: int | None, edits: Sequence[
                 f"until={until} belongs to the mode 'constrained', not {mode!r}: leave it out or change the mode."
             )
         return
-    n_layers = clean.model.n_layers
+    n_layers = clt.n_layers
     if until is None:
         raise InterventionError(
             "The mode 'constrained' needs until, the last layer whose MLP output is held: "
             f"give one of the layers 0 to {n_layers - 1}."
         )
     if not 0 <= until < n_layers:
-        raise InterventionError(f"until={until} is out of range: {clean.model.name!r} has layers 0 to {n_layers - 1}.")
-    for edit, _, _ in edits:
+        raise InterventionError(f"until={until} is out of range: {model_name!r} has layers 0 to {n_layers - 1}.")
+    for edit in plan.edits:
         if edit.layer > until:
             raise InterventionError(
                 f"The {edit.target} writes nothing up to layer {until}: give until={edit.layer} or a higher layer."

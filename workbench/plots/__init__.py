@@ -5,7 +5,8 @@ notebook, and can be changed with ``figure.update_layout(...)``.
 """
 
 from workbench.plots.features import cluster_map, feature_kinds, operand_heatmaps, smear, token_classes
-from workbench.plots.graphs import influence_map, intervention, token_probabilities
+from workbench.plots.graphs import influence_map, token_probabilities
+from workbench.plots.interventions import intervention
 
 __all__ = [
     "cluster_map",

@@ -1,17 +1,12 @@
-"""Figures of an attribution graph and of an intervention."""
+"""Figures of an attribution graph."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 
 from workbench.attribution import Graph
-from workbench.plots.style import AFTER, BEFORE, SCALE, labels_of, styled
-
-if TYPE_CHECKING:
-    from workbench.interventions import Intervention
+from workbench.plots.style import AFTER, SCALE, labels_of, styled
 
 
 def token_probabilities(graph: Graph) -> go.Figure:
@@ -66,27 +61,3 @@ def influence_map(graph: Graph) -> go.Figure:
     )
     figure.update_yaxes(title="layer")
     return styled(figure, height=460).update_xaxes(showgrid=False).update_yaxes(showgrid=False)
-
-
-def intervention(result: Intervention, *, k: int = 10) -> go.Figure:
-    """Draw the probabilities of the most probable tokens before and after an intervention.
-
-    Args:
-        k: how many tokens to show.
-    """
-    rows = result.tokens.head(k)
-    tokens = labels_of(rows["token"])
-    figure = go.Figure()
-    for name, column, colour in (("before", "before", BEFORE), ("after", "after", AFTER)):
-        figure.add_bar(
-            y=tokens,
-            x=rows[column],
-            name=name,
-            orientation="h",
-            marker_color=colour,
-            hovertemplate="%{y} %{x:.2%}<extra>" + name + "</extra>",
-        )
-    figure.update_xaxes(title="probability of the next token", tickformat=".0%", range=[0, 1])
-    figure.update_yaxes(autorange="reversed")
-    figure.update_layout(barmode="group", legend={"orientation": "h", "y": 1.08, "x": 0})
-    return styled(figure, height=120 + 34 * len(rows))

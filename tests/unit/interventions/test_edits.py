@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import CLTError, InterventionError, PromptError, WorkbenchError
-from workbench.interventions import CleanRun, Edit, intervene
-from workbench.interventions.edits import resolve, written
+from workbench.interventions import AnyEdit, CleanRun, Edit, intervene
+from workbench.interventions.plan import Change, Plan, written
 
 
 @cache
@@ -156,38 +156,47 @@ def test_bad_prompts_and_foreign_transcoders_are_refused() -> None:
     assert issubclass(InterventionError, WorkbenchError)
 
 
+def changes_of(edits: list[AnyEdit], clean: CleanRun | None = None) -> list[Change]:
+    clean = clean or clean_run()
+    plan = Plan.of(edits, clean.clt, model_name="tiny", token_ids=clean.tokens.tolist())
+    return [change for layer in sorted(plan.by_layer) for change in plan.changes(layer, clean.activations(layer))]
+
+
+def deltas_of(edits: list[AnyEdit], *, until: int | None = None) -> dict[int, torch.Tensor]:
+    return written(changes_of(edits), clean_run().clt, like=clean_run().final, until=until)
+
+
 @given(st.floats(-10, 10), st.integers(-8, -1))
 def test_edits_say_what_the_activation_becomes(amount: float, position: int) -> None:
     clean = clean_run()
     layer, feature, _ = a_feature(active=True)
-    before = clean.activation(layer, feature, position)
+    before, at = clean.activation(layer, feature, position), position + 9
 
-    (by_value,) = resolve([Edit(layer, feature, position, value=amount)], clean)
-    (by_add,) = resolve([Edit(layer, feature, position, add=amount)], clean)
+    (by_value,) = changes_of([Edit(layer, feature, position, value=amount)])
+    (by_add,) = changes_of([Edit(layer, feature, position, add=amount)])
 
-    assert by_value.edit.position == by_add.edit.position == position + 9
-    assert (by_value.before, by_value.after) == (before, amount)
-    assert (by_add.before, by_add.after) == (before, before + amount)
+    assert (float(by_value.before[at]), float(by_value.after[at])) == (before, amount)
+    assert (float(by_add.before[at]), float(by_add.after[at])) == (before, before + amount)
     if before:
-        (by_factor,) = resolve([Edit(layer, feature, position, factor=amount)], clean)
-        assert by_factor.after == amount * before
+        (by_factor,) = changes_of([Edit(layer, feature, position, factor=amount)])
+        assert float(by_factor.after[at]) == amount * before
+    for change in (by_value, by_add):
+        assert set((change.after - change.before).nonzero().flatten().tolist()) <= {at}
 
 
 @pytest.mark.parametrize(("layer", "layers"), [(0, [0, 1]), (1, [1, 2]), (2, [2])])
 def test_a_feature_writes_within_its_window_and_below_the_top(layer: int, layers: list[int]) -> None:
-    clean = clean_run()
-    deltas = written(resolve([Edit(layer, 4, 3, add=2)], clean), clean)
+    deltas = deltas_of([Edit(layer, 4, 3, add=2)])
 
     assert list(deltas) == layers
     for offset, target in enumerate(layers):
-        assert torch.equal(deltas[target][3], 2 * clean.clt.W_dec[layer][4, offset])
+        torch.testing.assert_close(deltas[target][3], 2 * clean_run().clt.W_dec[layer][4, offset])
         assert deltas[target].count_nonzero() == deltas[target][3].count_nonzero()
 
 
 def test_nothing_is_written_above_until() -> None:
-    clean = clean_run()
-    edits = resolve([Edit(0, 4, 3, add=2), Edit(1, 5, 3, add=2)], clean)
-    assert [list(written(edits, clean, until=until)) for until in (0, 1, 2)] == [[0], [0, 1], [0, 1, 2]]
+    edits: list[AnyEdit] = [Edit(0, 4, 3, add=2), Edit(1, 5, 3, add=2)]
+    assert [list(deltas_of(edits, until=until)) for until in (0, 1, 2)] == [[0], [0, 1], [0, 1, 2]]
 
 
 def test_the_start_token_has_no_features() -> None:
@@ -198,8 +207,8 @@ def test_the_start_token_has_no_features() -> None:
 
 
 def test_edits_at_one_position_add_their_rows() -> None:
-    clean = clean_run()
-    deltas = written(resolve([Edit(0, 4, 3, add=2), Edit(1, 5, 3, add=-1)], clean), clean)
+    clt = clean_run().clt
+    deltas = deltas_of([Edit(0, 4, 3, add=2), Edit(1, 5, 3, add=-1), Edit(0, 6, 3, add=0.5)])
 
-    expected = 2 * clean.clt.W_dec[0][4, 1] - clean.clt.W_dec[1][5, 0]
+    expected = 2 * clt.W_dec[0][4, 1] + 0.5 * clt.W_dec[0][6, 1] - clt.W_dec[1][5, 0]
     torch.testing.assert_close(deltas[1][3], expected, atol=1e-12, rtol=1e-12)

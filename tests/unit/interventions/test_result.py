@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers import tiny_clt, tiny_model, tiny_tokens
 
+from workbench.errors import ConfigError
 from workbench.interventions import CleanRun, Edit
 
 
@@ -113,3 +114,56 @@ def test_it_says_in_one_line_what_came_of_it() -> None:
     assert one.startswith(f"Intervention(1 edit, mode='constrained', until=2: {before} → {after}, KL ")
     assert "0 edits" in repr(clean.intervene([]))
     assert repr(clean).startswith("CleanRun('tiny-gemma3', 'w")
+
+
+def test_logits_are_a_table_of_the_whole_vocabulary_the_most_changed_first() -> None:
+    clean = clean_run()
+    result = clean.intervene([Edit(0, 3, 4, value=8)])
+    table = result.logit_changes
+    assert sorted(table["token_id"]) == list(range(50))
+    assert table["change"].abs().is_monotonic_decreasing
+    difference = table["after"] - table["before"]
+    assert table["change"].to_numpy() == pytest.approx((difference - difference.mean()).to_numpy())
+    assert table["after"].to_numpy() == pytest.approx(result.logits.after[table["token_id"].tolist()].numpy())
+
+
+def test_the_divergence_is_told_at_every_position_from_the_first_edit_on() -> None:
+    clean = clean_run()
+    result = clean.intervene([Edit(0, 3, 4, value=8)])
+    table = result.divergence
+    assert list(table["position"]) == [4, 5, 6, 7, 8]
+    assert list(table["token"]) == list(clean.token_strings[4:])
+    assert table["kl"].iloc[-1] == pytest.approx(result.kl)
+    runs = [clean.model.log_probabilities(clean.model.logits(final)) for final in (clean.final, result.final_after)]
+    expected = (runs[0].exp() * (runs[0] - runs[1])).sum(-1)
+    assert table["kl"].to_numpy() == pytest.approx(expected[4:].numpy())
+    assert float(expected[:4].abs().max()) < 1e-12
+    assert clean.intervene([]).divergence.empty
+
+
+def test_what_was_edited_is_a_table() -> None:
+    clean = clean_run()
+    table = clean.intervene([Edit(0, 3, 4, value=8), Edit(1, 2, -1, add=2)]).edited
+    assert list(table["node_id"]) == ["f/0/3/4", "f/1/2/8"]
+    assert list(table["after"]) == [8, clean.activation(1, 2, 8) + 2]
+    assert list(table["before"]) == [clean.activation(0, 3, 4), clean.activation(1, 2, 8)]
+
+
+@pytest.mark.parametrize(
+    ("what", "column"), [("tokens", "after"), ("logits", "change"), ("features", "after"), ("divergence", "kl")]
+)
+def test_every_table_has_its_picture(what: str, column: str) -> None:
+    result = clean_run().intervene([Edit(0, 3, 4, value=8)])
+    tables = {"tokens": result.tokens, "logits": result.logit_changes, "features": result.features}
+    table = tables.get(what, result.divergence)
+    bars = result.plot(what, k=5).data[-1]
+    shown = bars.y if what == "divergence" else bars.x
+    assert list(shown) == list(table[column][:5])
+
+
+def test_a_picture_that_there_is_not_is_refused() -> None:
+    result = clean_run().intervene([])
+    with pytest.raises(ConfigError, match="no picture 'circuit' of an intervention: choose from tokens, logits"):
+        result.plot("circuit")
+    with pytest.raises(ConfigError, match="k is 0: give at least 1"):
+        result.plot(k=0)
