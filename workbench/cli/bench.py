@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     group.command("attribution")(attribution)
     group.command("training")(training)
     group.command("intervention")(intervention)
+    group.command("explorer")(explorer)
     app.add_typer(group, name="bench")
 
 
@@ -126,6 +127,22 @@ def intervention(
         print_json(result)
     else:
         _show_intervention(result)
+
+
+def explorer(
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Of the graph.")] = 2_000,
+    edges: Annotated[int, typer.Option("--edges", min=1, help="Of the graph.")] = 20_000,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="How many times the graph is shown.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure the graph explorer in JupyterLab, in a browser: first paint, hover, a step of the slider, sizes."""
+    from workbench.benchmarks import explorer as benchmark
+
+    result = benchmark.run(nodes=nodes, edges=edges, repeats=repeats)
+    if json:
+        print_json(result)
+    else:
+        _show_explorer(result, benchmark.GOALS)
 
 
 def _say(line: str) -> None:
@@ -250,3 +267,13 @@ def _show_intervention(result: dict[str, Any]) -> None:
     columns = ("layer", "position", "mode", "p50 ms", "p95 ms", "forward ms", "ratio")
     names = ("layer", "where", "mode", "p50_ms", "p95_ms", "forward_ms", "ratio")
     console().print(_table(columns, [tuple(str(row[name]) for name in names) for row in result["runs"]]))
+
+
+def _show_explorer(result: dict[str, Any], goals: dict[str, int]) -> None:
+    out = console()
+    _show_machine(out, result["machine"])
+    out.print(
+        f"{result['nodes']:,} nodes and {result['edges']:,} edges drawn, browser {result['browser']}\n", soft_wrap=True
+    )
+    rows = [(name, f"{result[name]:,}", f"{goal:,}") for name, goal in goals.items()]
+    out.print(_table(("", "measured", "goal: at most"), rows))
