@@ -76,8 +76,9 @@ def test_where_no_path_leads_there_is_none(small: Graph) -> None:
     [
         ({"source": ["t/9"]}, "no node 't/9'"),
         ({"target": ["t/1"]}, "'t/1' is no feature or logit"),
-        ({"k": 0}, "ask for at least 1"),
-        ({"k": 1000}, "ask for at most 50"),
+        ({"k": 0}, "0 paths were asked for: ask for 1 to 50"),
+        ({"k": 1000}, "ask for 1 to 50"),
+        ({"kk": 3}, "Paths have no 'kk'"),
         ({"sign": "x"}, "sign 'x' is unknown"),
     ],
 )
