@@ -25,6 +25,7 @@ from workbench.interventions import CleanRun, Edit, Intervention, Mode
 from workbench.models import LoadedModel, checked_tokens, load_model, tokenize
 from workbench.widgets import FeatureCard, GraphExplorer, InterventionSliders
 from workbench.widgets.atlas_card import atlas_card
+from workbench.widgets.explorer_atlas import densities
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,6 +266,9 @@ class Session(AtlasOwner):
         features = graph.nodes[graph.nodes["kind"] == "feature"]
         if len(features) and (features["label"] == "").all():
             graph = self.label(graph)
+        atlas = self.find_atlas()
+        if atlas is not None and "density" not in options:
+            options["density"] = densities(atlas)
         return GraphExplorer(graph, **options)
 
     def intervene(

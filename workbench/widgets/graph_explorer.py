@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,18 +15,13 @@ from workbench.attribution.difference import GraphDifference
 from workbench.errors import ConfigError
 from workbench.widgets.explorer_diff import difference_from, drawn_difference
 from workbench.widgets.explorer_paths import best_paths
+from workbench.widgets.explorer_state import ExplorerState, Nodes, supernodes_of
 from workbench.widgets.graph_view import connections, drawn_graph, edges_between
-from workbench.widgets.kit import Columns, Widget
+from workbench.widgets.kit import Columns
 from workbench.widgets.kit.requests import Method
 
-VIEWS = ("graph", "subgraph", "table", "paths", "diff")
-"""What can stand in the explorer's left area: the values of its trait ``view``."""
 
-Nodes: TypeAlias = pd.DataFrame | Sequence[str] | str
-"""A choice of nodes: a table with a column ``node_id`` (such as rows of ``graph.nodes``), a list of ids, or one id."""
-
-
-class GraphExplorer(Widget, bundle="graph-explorer"):
+class GraphExplorer(ExplorerState, bundle="graph-explorer"):
     """An attribution graph to explore: token positions from left to right, layers from bottom to top.
 
     What the user does is state that Python can read, set and observe, and that a saved notebook keeps:
@@ -42,6 +37,11 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         show_errors: draw error nodes.
         show_biases: draw bias nodes.
         labels: node id → name; wins over the graph's own labels.
+        supernodes: name → node ids; by default the supernodes that the graph has.
+        density_threshold: features that fire on a larger share of all tokens are not drawn; needs ``density``.
+        link_mode: which edges stand out around the chosen nodes, see :data:`LINK_MODES`.
+        colour_by: what an edge's colour shows, see :data:`COLOURS`.
+        density: (layer, feature) → share of the tokens at which it fires, from an atlas.
         height: height in CSS pixels; never more than the window's.
         other: a second graph to compare with, or the difference of both; the view ``"diff"`` shows it.
         view: what to show first, one of :data:`VIEWS`.
@@ -50,7 +50,11 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         selected_ids: ids of the selected nodes, in the order chosen.
         pinned_ids: ids of the pinned nodes, in the order chosen.
         hovered_id: id of the node under the pointer, or None.
+        highlighted_ids: ids of nodes that are marked without being selected; a linked explorer sets them.
         labels: the names that the user gave: node id → text.
+        supernodes: the groups that the user made, ``[{"name", "ids"}]``; may be set by a mapping name → ids.
+        card_positions: where the cards of the subgraph were dragged to: node id, or ``"s/"`` and the name of a
+            supernode → (x, y), shares of the pane's width and height.
         view: what is shown beside the node's details, one of :data:`VIEWS`.
         difference: how the other graph differs, as tables; None without one.
 
@@ -62,16 +66,6 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
     _edges = Columns()
     _difference = Columns()
     _info = traitlets.Dict().tag(sync=True)
-    selected_ids = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    pinned_ids = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    # Python is told late where the pointer is: an echo of it would move the view back to where the pointer was.
-    hovered_id = traitlets.Unicode(None, allow_none=True).tag(sync=True, echo_update=False)
-    labels = traitlets.Dict(key_trait=traitlets.Unicode(), value_trait=traitlets.Unicode()).tag(sync=True)
-    node_threshold = traitlets.Float(0.8).tag(sync=True)
-    show_errors = traitlets.Bool(True).tag(sync=True)
-    show_biases = traitlets.Bool(False).tag(sync=True)
-    height = traitlets.Int(520).tag(sync=True)
-    view = traitlets.Unicode("graph").tag(sync=True)
 
     def __init__(
         self,
@@ -80,12 +74,17 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         max_nodes: int = 2000,
         max_edges: int = 20_000,
         node_threshold: float = 0.8,
+        density_threshold: float = 1.0,
         selected: Nodes = (),
         pinned: Nodes | None = None,
         show_errors: bool = True,
         show_biases: bool = False,
+        link_mode: str = "either",
+        colour_by: str = "sign",
         labels: Mapping[str, str] | None = None,
-        height: int = 520,
+        supernodes: Mapping[str, Iterable[str]] | None = None,
+        density: Mapping[tuple[int, int], float] | None = None,
+        height: int = 560,
         other: Graph | GraphDifference | None = None,
         view: str = "graph",
     ) -> None:
@@ -98,7 +97,9 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         if pinned is None:
             pinned = [node for node in graph.info.get("q_params", {}).get("pinned", ()) if node in graph.row_of_node]
         selected_ids, pinned_ids = self._ids(selected), self._ids(pinned)
-        drawn = drawn_graph(graph, max_nodes=max_nodes, max_edges=max_edges, keep={*selected_ids, *pinned_ids})
+        groups = supernodes_of(graph) if supernodes is None else {name: list(ids) for name, ids in supernodes.items()}
+        keep = {*selected_ids, *pinned_ids, *(node for ids in groups.values() for node in ids)}
+        drawn = drawn_graph(graph, max_nodes=max_nodes, max_edges=max_edges, keep=keep, density=density)
         super().__init__(
             _nodes=drawn.nodes,
             _edges=drawn.edges,
@@ -107,35 +108,16 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
             selected_ids=selected_ids,
             pinned_ids=pinned_ids,
             node_threshold=node_threshold,
+            density_threshold=density_threshold,
             show_errors=show_errors,
             show_biases=show_biases,
+            link_mode=link_mode,
+            colour_by=colour_by,
             labels=dict(labels or {}),
+            supernodes=groups,
             height=height,
             view=view,
         )
-
-    @property
-    def graph(self) -> Graph:
-        """The graph with the names that the user gave."""
-        return self._graph.with_labels(self.labels) if self.labels else self._graph
-
-    @property
-    def selected(self) -> pd.DataFrame:
-        """The selected rows of ``graph.nodes``, in the order chosen; may be set, see :data:`Nodes`."""
-        return self._table(self.selected_ids)
-
-    @selected.setter
-    def selected(self, nodes: Nodes) -> None:
-        self.selected_ids = self._ids(nodes)
-
-    @property
-    def pinned(self) -> pd.DataFrame:
-        """The pinned rows of ``graph.nodes``, in the order chosen; may be set, see :data:`Nodes`."""
-        return self._table(self.pinned_ids)
-
-    @pinned.setter
-    def pinned(self, nodes: Nodes) -> None:
-        self.pinned_ids = self._ids(nodes)
 
     @property
     def selected_edges(self) -> pd.DataFrame:
@@ -161,57 +143,9 @@ class GraphExplorer(Widget, bundle="graph-explorer"):
         shown = prompt if len(prompt) <= 40 else f"{prompt[:39]}…"
         return f"GraphExplorer(graph of {shown!r}: {len(self._graph.nodes):,} nodes, {self._graph.n_edges:,} edges)"
 
-    @traitlets.validate("selected_ids", "pinned_ids")
-    def _known_nodes(self, proposal: traitlets.Bunch) -> list[str]:
-        return self._ids(proposal["value"])
-
-    @traitlets.validate("labels")
-    def _known_labels(self, proposal: traitlets.Bunch) -> dict[str, str]:
-        self._ids(list(proposal["value"]))
-        value: dict[str, str] = proposal["value"]
-        return value
-
-    @traitlets.validate("node_threshold")
-    def _share(self, proposal: traitlets.Bunch) -> float:
-        value = float(proposal["value"])
-        if not 0 <= value <= 1:
-            raise ConfigError(
-                f"The node_threshold is {value}, but it is a share of the influence: give a number from 0 to 1."
-            )
-        return value
-
-    @traitlets.validate("height")
-    def _tall_enough(self, proposal: traitlets.Bunch) -> int:
-        value = int(proposal["value"])
-        if value < 240:
-            raise ConfigError(f"The height is {value} pixels, but layers need room: give at least 240.")
-        return value
-
-    @traitlets.validate("view")
-    def _known_view(self, proposal: traitlets.Bunch) -> str:
-        value = str(proposal["value"])
-        if value not in VIEWS:
-            raise ConfigError(f"There is no view {value!r}: give one of {', '.join(VIEWS)}.")
-        return value
-
     def _connections(self, params: Mapping[str, Any]) -> dict[str, Any]:
         (node_id,) = self._ids(str(params.get("node_id")))
         return connections(self._graph, int(self._graph.row_of_node[node_id]))
-
-    def _ids(self, nodes: Nodes) -> list[str]:
-        """Return the ids of a choice of nodes, each once."""
-        if isinstance(nodes, pd.DataFrame):
-            if "node_id" not in nodes.columns:
-                raise ConfigError(
-                    "The table of nodes has no column node_id: choose rows of graph.nodes, or give a list of ids."
-                )
-            nodes = nodes["node_id"].astype(str).tolist()
-        ids = list(dict.fromkeys([nodes] if isinstance(nodes, str) else nodes))
-        self._graph.select(ids)  # an unknown one is refused there
-        return ids
-
-    def _table(self, ids: Sequence[str]) -> pd.DataFrame:
-        return self.graph.select(ids).reset_index(drop=True)
 
 
 def _where(mask: np.ndarray) -> torch.Tensor:

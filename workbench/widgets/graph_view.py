@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,12 +33,20 @@ class DrawnGraph:
     edges: dict[str, Column]
 
 
-def drawn_graph(graph: Graph, *, max_nodes: int, max_edges: int, keep: Collection[str] = ()) -> DrawnGraph:
+def drawn_graph(
+    graph: Graph,
+    *,
+    max_nodes: int,
+    max_edges: int,
+    keep: Collection[str] = (),
+    density: Mapping[tuple[int, int], float] | None = None,
+) -> DrawnGraph:
     """Choose the most influential nodes, and of the edges between them the most influential ones.
 
     Args:
         max_nodes: the largest number of nodes; token and logit nodes and those in ``keep`` are there in any case.
         keep: ids of nodes that must be there.
+        density: (layer, feature) → share of the tokens at which it fires; NaN for what is not in it.
     """
     rows = _chosen_rows(graph, max_nodes, keep)
     nodes = graph.nodes.iloc[rows]
@@ -48,6 +56,7 @@ def drawn_graph(graph: Graph, *, max_nodes: int, max_edges: int, keep: Collectio
         "label": nodes["label"].tolist(),
         "token": nodes["token"].astype(str).tolist(),
         "cumulative": cumulative(graph)[rows],
+        "density": _densities(nodes, density or {}),
     }
     for name in ("layer", "position", "feature", "activation", "influence", "probability"):
         columns[name] = nodes[name].to_numpy()
@@ -178,6 +187,11 @@ def _chosen_rows(graph: Graph, max_nodes: int, keep: Collection[str]) -> Int[np.
     by_influence = others[np.argsort(-nodes["influence"].to_numpy()[others], kind="stable")]
     free = max(max_nodes - int(fixed.sum()), 0)
     return np.sort(np.concatenate([np.flatnonzero(fixed), by_influence[:free]]))
+
+
+def _densities(nodes: pd.DataFrame, density: Mapping[tuple[int, int], float]) -> Float[np.ndarray, " drawn"]:
+    keys = zip(nodes["layer"].tolist(), nodes["feature"].tolist(), strict=True)
+    return np.array([density.get(key, np.nan) for key in keys], dtype=np.float32)
 
 
 def _strongest(graph: Graph, edges: pd.DataFrame, end: str, limit: int) -> dict[str, Any]:

@@ -76,6 +76,54 @@ def test_nodes_are_chosen_by_table_list_or_id(graph: Graph) -> None:
     assert explorer.selected.empty
 
 
+def test_supernodes_go_both_ways_and_are_tables(explorer: GraphExplorer, graph: Graph) -> None:
+    one, two, three = feature_ids(graph, 3)
+    explorer.supernodes = {"first": [one, two], "second": (three,)}
+    assert explorer.supernodes == [{"name": "first", "ids": [one, two]}, {"name": "second", "ids": [three]}]
+    assert explorer.supernode_table[["node_id", "supernode"]].to_numpy().tolist() == [
+        [one, "first"],
+        [two, "first"],
+        [three, "second"],
+    ]
+    explorer.set_state({"supernodes": [{"name": "third", "ids": [three, one]}]})
+    assert explorer.graph.nodes.set_index("node_id")["supernode"].loc[[one, two, three]].tolist() == [
+        "third",
+        "",
+        "third",
+    ]
+    # An explorer of that graph begins with them.
+    assert GraphExplorer(explorer.graph).supernode_table["supernode"].unique().tolist() == ["third"]
+    assert GraphExplorer(explorer.graph, supernodes={}).supernodes == []
+    with pytest.raises(ConfigError, match="Two supernodes are called 'x'"):
+        explorer.supernodes = [{"name": "x", "ids": ["t/1"]}, {"name": "x", "ids": ["t/2"]}]
+
+
+def test_thresholds_and_the_hovered_node_are_read_and_set(explorer: GraphExplorer) -> None:
+    assert explorer.thresholds == {"node": 0.8, "density": 1.0}
+    explorer.thresholds = {"density": 0.1}
+    assert explorer.density_threshold == 0.1
+    assert explorer.node_threshold == 0.8
+    with pytest.raises(ConfigError, match="no threshold 'edge'"):
+        explorer.thresholds = {"edge": 0.5}
+    assert explorer.hovered.empty
+    explorer.hovered = "t/2"
+    assert explorer.hovered["node_id"].tolist() == ["t/2"]
+    with pytest.raises(ConfigError, match="no node 't/99'"):
+        explorer.hovered = "t/99"
+    explorer.hovered = None
+    assert explorer.hovered_id is None
+
+
+def test_densities_travel_with_the_features_that_have_one(graph: Graph) -> None:
+    node_id = feature_ids(graph, 1)[0]
+    _, layer, feature, _ = node_id.split("/")
+    density = {(int(layer), int(feature)): 0.25}
+    columns = GraphExplorer(graph, density=density)._nodes
+    shown = pd.Series(columns["density"], index=columns["node_id"])
+    assert shown[node_id] == 0.25
+    assert shown.loc[["t/1", graph.nodes["node_id"].iloc[-1]]].isna().all()
+
+
 def test_a_click_can_be_observed(explorer: GraphExplorer) -> None:
     heard: list[list[str]] = []
     explorer.observe(lambda change: heard.append(change["new"]), "selected_ids")
@@ -118,6 +166,12 @@ def test_the_edges_of_the_selection_are_rows_of_the_graphs_edges(explorer: Graph
         ({"max_edges": -1}, "max_edges is -1"),
         ({"height": 20}, "height is 20 pixels"),
         ({"view": "list"}, "no view 'list': give one of graph, subgraph, table, paths, diff"),
+        ({"link_mode": "to"}, "no link_mode 'to': give one of either, in, out, both"),
+        ({"colour_by": "layer"}, "no colour_by 'layer': give one of sign, share"),
+        ({"density_threshold": 2}, "density_threshold is 2.0, .* tokens at which a feature fires"),
+        ({"supernodes": {"a": ["t/1"], "b": ["t/1"]}}, "'t/1' is in the supernodes 'a' and 'b'"),
+        ({"supernodes": {"": ["t/1"]}}, "empty name"),
+        ({"supernodes": {"a": ["t/99"]}}, "no node 't/99'"),
     ],
 )
 def test_unusable_arguments_are_refused_in_words(graph: Graph, options: dict[str, Any], message: str) -> None:

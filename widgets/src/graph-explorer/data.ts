@@ -41,6 +41,8 @@ export interface Graph {
   influence: Float32Array;
   cumulative: Float32Array;
   probability: Float32Array;
+  /** Share of all tokens at which a feature fires; NaN where it is not known. */
+  density: Float32Array;
   label: string[];
   token: string[];
   edges: { size: number; source: Int32Array; target: Int32Array; weight: Float32Array; share: Float32Array };
@@ -101,6 +103,7 @@ export function readGraph(nodes: WireColumns, edges: WireColumns, info: Info): G
     influence: floats(nodes, "influence"),
     cumulative: floats(nodes, "cumulative"),
     probability: floats(nodes, "probability"),
+    density: floats(nodes, "density"),
     label: textColumn(nodes, "label"),
     token: textColumn(nodes, "token"),
     edges: {

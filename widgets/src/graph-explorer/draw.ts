@@ -5,6 +5,7 @@ import { isolate, shorten } from "../kit/tokens";
 import { BIAS, ERROR, type Graph, KINDS, LOGIT, TOKEN } from "./data";
 import type { Placed } from "./labels";
 import { AXIS, type Layout, SLANT, tokenBand } from "./layout";
+import type { ColourBy } from "./state";
 
 type Context = CanvasRenderingContext2D;
 
@@ -37,6 +38,11 @@ export function levels(share: Float32Array, edges: Iterable<number>): { positive
   return { positive, negative };
 }
 
+/** Return the colour of an edge by its strength alone, whatever its sign. */
+export function ramp(colours: Colours, strength: number): string {
+  return `color-mix(in srgb, ${colours.logit} ${Math.round(100 * strength)}%, ${colours.token})`;
+}
+
 /** Draw edges, the weak ones first. */
 export function drawEdges(
   context: Context,
@@ -44,7 +50,7 @@ export function drawEdges(
   layout: Layout,
   edges: Iterable<number>,
   look: Look,
-  style: { alpha: (strength: number) => number; width: (strength: number) => number },
+  style: { by: ColourBy; alpha: (strength: number) => number; width: (strength: number) => number },
 ): void {
   const sorted = levels(graph.edges.share, edges);
   for (let level = 0; level < LEVELS; level += 1) {
@@ -54,7 +60,7 @@ export function drawEdges(
     for (const sign of ["negative", "positive"] as const) {
       const group = sorted[sign][level]!;
       if (!group.length) continue;
-      context.strokeStyle = look.colours[sign];
+      context.strokeStyle = style.by === "sign" ? look.colours[sign] : ramp(look.colours, middle);
       // Without a graphics card, hairlines are fastest as one path, and wider lines one by one: by a factor of four.
       const atOnce = context.lineWidth <= hairline() ? group.length : 1;
       for (let first = 0; first < group.length; first += atOnce) {

@@ -5,6 +5,8 @@ import { BIAS, ERROR, type Graph } from "./data";
 export interface Filter {
   /** Share of the nodes' influence to draw, from 0 to 1. */
   threshold: number;
+  /** The largest share of all tokens at which a drawn feature may fire; what is not known passes. */
+  density: number;
   errors: boolean;
   biases: boolean;
   /** Nodes that are drawn in any case: the selected and the pinned ones. */
@@ -25,6 +27,7 @@ export function shown(graph: Graph, filter: Filter): Shown {
   for (let node = 0; node < graph.size; node += 1) {
     const kind = graph.kind[node];
     if ((kind === ERROR && !filter.errors) || (kind === BIAS && !filter.biases)) continue;
+    if (graph.density[node]! > filter.density) continue;
     const before = graph.cumulative[node]!;
     if (before < filter.threshold || before === 0 || filter.threshold >= 1) nodes[node] = 1;
   }

@@ -160,7 +160,8 @@ export class Stage {
   refreshHeld(): void {
     const { index } = this.#graph;
     const nodes = (ids: string[]) => ids.map((id) => index.get(id)).filter((node) => node !== undefined);
-    this.#held = heldFocus(this.#graph, this.#shown.nodes, nodes(this.#state.selected), nodes(this.#state.pinned));
+    const { selected, pinned, links } = this.#state;
+    this.#held = heldFocus(this.#graph, this.#shown.nodes, nodes(selected), nodes(pinned), links);
     this.#markFocus();
     this.#layers.invalidate("held", "hover", "names");
   }
@@ -170,6 +171,11 @@ export class Stage {
     this.#hovered = node;
     this.#markFocus();
     this.#layers.invalidate("hover");
+  }
+
+  /** The edges have other colours. */
+  recolour(): void {
+    this.#layers.invalidate("edges", "held", "hover");
   }
 
   /** Mark the nodes that a search found. */
@@ -318,6 +324,7 @@ export class Stage {
     // The more there are, the fainter each: the picture stays about as dark.
     const fade = Math.min((6000 / Math.max(this.#shown.edges.length, 1)) ** 0.5, 1);
     drawEdges(context, this.#graph, layout, edges, look, {
+      by: this.#state.colours,
       alpha: (strength) => ((dark ? 0.05 : 0.04) + 0.5 * strength ** 1.5) * fade,
       width: (strength) => (strength < 0.5 ? hairline() : 0.4 + 2 * strength),
     });
@@ -330,12 +337,14 @@ export class Stage {
 
   #drawFocus(context: CanvasRenderingContext2D, look: Look, layout: Layout, focus: Focus): void {
     drawEdges(context, this.#graph, layout, focus.weak, look, {
+      by: this.#state.colours,
       alpha: (strength) => 0.04 + 0.4 * strength,
       width: (strength) => (strength < 0.5 ? hairline() : 0.4 + 1.6 * strength),
     });
     // Where there are very many, none may stand out as if it were alone.
     const fade = Math.max(Math.min((120 / Math.max(focus.strong.length, 1)) ** 0.4, 1), 0.3);
     drawEdges(context, this.#graph, layout, focus.strong, look, {
+      by: this.#state.colours,
       alpha: (strength) => Math.min((0.1 + 1.5 * strength) * fade, 0.95),
       width: (strength) => (strength < 0.15 ? hairline() : 0.6 + 3.6 * strength),
     });
@@ -399,7 +408,7 @@ export class Stage {
   #drawHover(context: CanvasRenderingContext2D, look: Look, layout: Layout): void {
     if (this.#hovered >= 0) {
       const node = this.#hovered;
-      this.#drawFocus(context, look, layout, hoverFocus(this.#graph, this.#shown.nodes, node));
+      this.#drawFocus(context, look, layout, hoverFocus(this.#graph, this.#shown.nodes, node, this.#state.links));
       // A node of a list that pruning hides is shown where it would stand.
       if (!this.#shown.nodes[node]) context.setLineDash([3, 2]);
       drawRing(context, layout, node, look.colours.accent, 3, 2);

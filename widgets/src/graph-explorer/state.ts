@@ -40,15 +40,26 @@ export const TRAITS = [
   "pinned_ids",
   "hovered_id",
   "labels",
+  "supernodes",
+  "card_positions",
+  "highlighted_ids",
   "node_threshold",
+  "density_threshold",
   "show_errors",
   "show_biases",
+  "link_mode",
+  "colour_by",
   "height",
   "view",
 ] as const;
 
-/** What undo takes back. Where the pointer is and how high the widget is are no choices about the graph. */
-const KEPT: readonly Trait[] = TRAITS.filter((trait) => trait !== "hovered_id" && trait !== "height");
+/** Which edges stand out around the chosen nodes: all of theirs, those into them, out of them, or between them. */
+export type LinkMode = "either" | "in" | "out" | "both";
+export type ColourBy = "sign" | "share";
+
+/** What undo does not take back: what is no choice about this graph. */
+const PASSING: ReadonlySet<Trait> = new Set<Trait>(["hovered_id", "highlighted_ids", "height"]);
+const KEPT: readonly Trait[] = TRAITS.filter((trait) => !PASSING.has(trait));
 
 export class State {
   readonly graph: Graph;
@@ -130,6 +141,24 @@ export class State {
 
   get biases(): boolean {
     return this.#model.get("show_biases") as boolean;
+  }
+
+  /** Features that fire on more than this share of all tokens are not drawn. */
+  get density(): number {
+    return this.#model.get("density_threshold") as number;
+  }
+
+  get links(): LinkMode {
+    return this.#model.get("link_mode") as LinkMode;
+  }
+
+  get colours(): ColourBy {
+    return this.#model.get("colour_by") as ColourBy;
+  }
+
+  /** Nodes that are marked from elsewhere, without being selected. */
+  get highlighted(): string[] {
+    return this.#model.get("highlighted_ids") as string[];
   }
 
   get height(): number {

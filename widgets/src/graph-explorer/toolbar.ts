@@ -1,8 +1,7 @@
-/** The row above the graph: what is drawn, and what the shapes and colours mean. */
+/** The row above everything: how much is drawn, and what can be done with it. */
 
 import { fill, h, uid } from "../kit/dom";
-import { BIAS, ERROR, FEATURE, LOGIT, TOKEN } from "./data";
-import { glyph, pinIcon, redoIcon, undoIcon } from "./glyph";
+import { pinIcon, redoIcon, undoIcon } from "./glyph";
 import { Help } from "./help";
 import type { Shown } from "./prune";
 import type { State } from "./state";
@@ -32,8 +31,6 @@ export class Toolbar {
   readonly #slider: HTMLInputElement;
   readonly #value = h("output", { class: "wb-explorer-threshold-value" });
   readonly #counts = h("div", { class: "wb-explorer-counts", "data-testid": "counts" });
-  readonly #errors: HTMLInputElement;
-  readonly #biases: HTMLInputElement;
   readonly #pin: HTMLButtonElement;
   readonly #clear: HTMLButtonElement;
   readonly #undo: HTMLButtonElement;
@@ -55,8 +52,6 @@ export class Toolbar {
     this.#value.setAttribute("for", id);
     this.#undo = square(undoIcon(), "undo", () => state.history.undo());
     this.#redo = square(redoIcon(), "redo", () => state.history.redo());
-    this.#errors = this.#toggle("show_errors");
-    this.#biases = this.#toggle("show_biases");
     this.#pin = h(
       "button",
       {
@@ -86,19 +81,9 @@ export class Toolbar {
       this.#pin,
       this.#clear,
     );
-    const sign = (name: "positive" | "negative", text: string, title: string) =>
-      h(
-        "span",
-        { class: "wb-explorer-key", role: "img", "aria-label": title, title },
-        h("i", { class: `wb-explorer-line wb-explorer-${name}` }),
-        text,
-      );
-    const key = (kind: number, text: string) => h("span", { class: "wb-explorer-key" }, glyph(kind), text);
-    const shape = (kind: number, text: string, input: HTMLInputElement) =>
-      h("label", { class: "wb-explorer-key wb-explorer-toggle" }, input, glyph(kind), text);
     this.element = h(
       "div",
-      { class: "wb-explorer-toolbar", role: "group", "aria-label": "What is drawn" },
+      { class: "wb-explorer-toolbar", role: "group", "aria-label": "Tools" },
       h(
         "div",
         { class: "wb-explorer-threshold" },
@@ -111,17 +96,6 @@ export class Toolbar {
         this.#value,
       ),
       this.#counts,
-      h(
-        "div",
-        { class: "wb-explorer-legend" },
-        key(FEATURE, "feature"),
-        key(TOKEN, "token"),
-        key(LOGIT, "logit"),
-        shape(ERROR, "error", this.#errors),
-        shape(BIAS, "bias", this.#biases),
-        sign("positive", "+", "An edge with a positive weight"),
-        sign("negative", "−", "An edge with a negative weight"),
-      ),
       this.actions,
     );
     this.update();
@@ -130,15 +104,13 @@ export class Toolbar {
 
   /** Follow the state. */
   update(): void {
-    const { current, pinned, selected, threshold, errors, biases } = this.#state;
+    const { current, pinned, selected, threshold } = this.#state;
     const text = `${Math.round(threshold * 100)} %`;
     if (document.activeElement !== this.#slider || Math.round(threshold * 100) !== Number(this.#slider.value)) {
       this.#slider.value = String(Math.round(threshold * 100));
     }
     this.#slider.setAttribute("aria-valuetext", `${text} of the influence`);
     this.#value.textContent = text;
-    this.#errors.checked = errors;
-    this.#biases.checked = biases;
     const isPinned = current !== null && pinned.includes(current);
     this.#pin.disabled = current === null;
     this.#pin.setAttribute("aria-pressed", String(isPinned));
@@ -167,14 +139,5 @@ export class Toolbar {
     this.#counts.title =
       `This view holds the ${n(size)} most influential nodes and the ${n(carried.size)} most influential edges ` +
       "between them. The details of a node list all of its edges.";
-  }
-
-  #toggle(trait: "show_errors" | "show_biases"): HTMLInputElement {
-    const input = h("input", {
-      type: "checkbox",
-      "data-testid": trait,
-      onchange: () => this.#state.set(trait, input.checked),
-    });
-    return input;
   }
 }

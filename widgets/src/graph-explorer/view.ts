@@ -6,6 +6,7 @@ import { type Colours, watchTheme } from "../kit/theme";
 import { sentence } from "./describe";
 import { Details } from "./details";
 import { graphKeys, widgetKeys } from "./keys";
+import { Legend } from "./legend";
 import { PANES, type Pane } from "./panes";
 import type { Gestures } from "./pointer";
 import { type Shown, shown } from "./prune";
@@ -21,7 +22,12 @@ import { ZoomBar } from "./zoombar";
 /** Narrower than this the details stand below the graph. */
 const NARROW = 720;
 
-const FILTERS: ReadonlySet<Change> = new Set<Change>(["node_threshold", "show_errors", "show_biases"]);
+const FILTERS: ReadonlySet<Change> = new Set<Change>([
+  "node_threshold",
+  "density_threshold",
+  "show_errors",
+  "show_biases",
+]);
 
 export class View {
   readonly element: HTMLElement;
@@ -33,11 +39,13 @@ export class View {
   readonly #panes: Pane[];
   readonly #tabs: Tabs;
   readonly #search: SearchBox;
+  readonly #legend: Legend;
   readonly #zoom: ZoomBar;
   readonly #handle: Handle;
   readonly #screen = new FullScreen(() => this.element);
   /** The pane in sight; null while that is the graph. */
   #pane: Pane | null = null;
+  #searched: number[] = [];
   readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", "data-testid": "live" });
   readonly #ends: (() => void)[] = [];
 
@@ -54,9 +62,13 @@ export class View {
     this.#stage = new Stage(state, this.#visible(), gestures, () => this.#zoom.update());
     this.#zoom = new ZoomBar(this.#stage);
     this.#handle = new Handle(state);
+    this.#legend = new Legend(state);
     this.#toolbar = new Toolbar(state, () => state.set("selected_ids", []));
     this.#search = new SearchBox(state, {
-      mark: (nodes) => this.#stage.setMarked(nodes),
+      mark: (nodes) => {
+        this.#searched = nodes;
+        this.#remark();
+      },
       point: (id) => {
         this.#reveal(id);
         state.hover(id);
@@ -86,7 +98,8 @@ export class View {
     );
     this.#stage.canvas.addEventListener("blur", () => state.hover(null));
     this.#panes = PANES.map((make) => make(state, (id) => this.#go(id)));
-    this.#tabs = new Tabs([{ key: "graph", name: "Graph", element: this.#stage.element }, ...this.#panes], (key) =>
+    const canvas = h("div", { class: "wb-explorer-graph" }, this.#legend.element, this.#stage.element);
+    this.#tabs = new Tabs([{ key: "graph", name: "Graph", element: canvas }, ...this.#panes], (key) =>
       state.set("view", key),
     );
     for (const { element } of this.#panes) element.classList.add("wb-explorer-pane");
@@ -101,7 +114,7 @@ export class View {
           "div",
           { class: "wb-explorer-main" },
           h("div", { class: "wb-explorer-strip" }, this.#tabs.element, this.#zoom.element),
-          this.#stage.element,
+          canvas,
           ...this.#panes.map(({ element }) => element),
           help.panel,
         ),
@@ -128,6 +141,7 @@ export class View {
     this.#stage.refreshHeld();
     this.#details.update();
     this.#showHovered();
+    this.#remark();
     this.#watch();
   }
 
@@ -183,10 +197,17 @@ export class View {
       element.style.setProperty("--wb-height", `${this.#state.height}px`);
       this.#handle.update();
     } else if (change === "connections") this.#details.update();
-    else {
+    else if (change === "colour_by") {
+      this.#legend.update();
+      this.#stage.recolour();
+    } else if (change === "highlighted_ids" || change === "card_positions") {
+      // Neither changes what the graph draws: the one is marked over it, the other is of the subgraph.
+      this.#remark();
+    } else {
       this.#stage.setShown(this.#visible());
       this.#stage.refreshHeld();
       this.#toolbar.update();
+      this.#legend.update();
       this.#recount();
       if (FILTERS.has(change)) this.#details.markDrawn();
       else this.#details.update();
@@ -203,9 +224,9 @@ export class View {
   }
 
   #visible(): Shown {
-    const { graph, threshold, errors, biases, selected, pinned } = this.#state;
+    const { graph, threshold, density, errors, biases, selected, pinned } = this.#state;
     const keep = [...selected, ...pinned].map((id) => graph.index.get(id)).filter((node) => node !== undefined);
-    return shown(graph, { threshold, errors, biases, keep });
+    return shown(graph, { threshold, density, errors, biases, keep });
   }
 
   #recount(): void {
@@ -247,6 +268,13 @@ export class View {
   #go(id: string): void {
     this.#state.select(id);
     this.#reveal(id);
+  }
+
+  /** Mark what the search found, and what another explorer highlights here. */
+  #remark(): void {
+    const { graph, highlighted } = this.#state;
+    const elsewhere = highlighted.map((id) => graph.index.get(id)).filter((node) => node !== undefined);
+    this.#stage.setMarked([...new Set([...this.#searched, ...elsewhere])]);
   }
 
   #reveal(id: string | null): void {

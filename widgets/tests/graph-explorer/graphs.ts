@@ -14,6 +14,7 @@ export interface Node {
   label?: string;
   token?: string;
   probability?: number;
+  density?: number;
 }
 
 export type Edge = [source: string, target: string, share: number];
@@ -48,6 +49,7 @@ export function wire(nodes: Node[], edges: Edge[], info: Partial<Info> = {}): Wi
       activation: floats(nodes.map(({ kind }) => (kind === "feature" ? 1.5 : Number.NaN))),
       influence: floats(number(({ influence }) => influence, 0)),
       cumulative: floats(number(({ cumulative }) => cumulative, 0)),
+      density: floats(number(({ density }) => density, Number.NaN)),
       probability: floats(number(({ probability }) => probability, Number.NaN)),
     },
     _edges: {
@@ -118,7 +120,13 @@ export class FakeModel {
       pinned_ids: [],
       hovered_id: null,
       labels: {},
+      supernodes: [],
+      card_positions: {},
+      highlighted_ids: [],
       node_threshold: 0.8,
+      density_threshold: 1,
+      link_mode: "either",
+      colour_by: "sign",
       show_errors: true,
       show_biases: false,
       height: 520,

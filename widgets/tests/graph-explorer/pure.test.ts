@@ -5,6 +5,7 @@ import { localEnd, mostInfluential } from "../../src/graph-explorer/ends";
 import { heldFocus, hoverFocus } from "../../src/graph-explorer/focus";
 import { placeLabels } from "../../src/graph-explorer/labels";
 import { shown } from "../../src/graph-explorer/prune";
+import type { LinkMode } from "../../src/graph-explorer/state";
 import { EDGES, NODES, node, small } from "./graphs";
 
 const graph = small();
@@ -33,7 +34,7 @@ describe("the tables", () => {
 });
 
 describe("the threshold", () => {
-  const filter = { threshold: 0.8, errors: true, biases: true, keep: [] as number[] };
+  const filter = { threshold: 0.8, density: 1, errors: true, biases: true, keep: [] as number[] };
 
   it("draws nodes whose predecessors do not carry the share yet, tokens and logits always", () => {
     expect(ids(shown(graph, { ...filter, threshold: 0.5 }).nodes)).toEqual([
@@ -64,8 +65,16 @@ describe("the threshold", () => {
     ]);
   });
 
+  it("leaves out features that fire too often, and keeps those of which that is not known", () => {
+    const dense = small(NODES.map((node) => (node.id === "f/0/7/1" ? { ...node, density: 0.25 } : node)));
+    expect(shown(dense, { ...filter, density: 0.1 }).nodes[at("f/0/7/1")]).toBe(0);
+    expect(shown(dense, { ...filter, density: 0.1 }).nodes[at("f/1/3/2")]).toBe(1);
+    expect(shown(dense, { ...filter, density: 0.25 }).nodes[at("f/0/7/1")]).toBe(1);
+    expect(shown(dense, { ...filter, density: 0, keep: [at("f/0/7/1")] }).nodes[at("f/0/7/1")]).toBe(1);
+  });
+
   it("leaves errors and biases out when they are switched off, but never a chosen node", () => {
-    const { nodes } = shown(graph, { threshold: 1, errors: false, biases: false, keep: [at("e/0/2")] });
+    const { nodes } = shown(graph, { threshold: 1, density: 1, errors: false, biases: false, keep: [at("e/0/2")] });
     expect(ids(nodes)).toContain("e/0/2");
     expect(ids(nodes)).not.toContain("b/0/b_dec/1");
   });
@@ -93,7 +102,7 @@ describe("the lists", () => {
   });
 
   it("begin with the most influential nodes that are drawn", () => {
-    const { nodes } = shown(graph, { threshold: 0.5, errors: true, biases: true, keep: [] });
+    const { nodes } = shown(graph, { threshold: 0.5, density: 1, errors: true, biases: true, keep: [] });
     expect(mostInfluential(graph, nodes, 3).map((number) => graph.ids[number])).toEqual(["t/1", "t/0", "f/0/7/1"]);
   });
 });
@@ -115,6 +124,17 @@ describe("what stands out", () => {
     expect(pairs(focus.strong)).toEqual(["f/0/7/1 > f/1/3/2"]);
     expect(pairs(focus.weak)).toContain("t/1 > f/0/7/1");
     expect(heldFocus(graph, all, [at("t/0")], pinned).weak).toEqual([]);
+  });
+
+  it("is one direction of the edges, or those between the chosen nodes", () => {
+    const edges = (links: LinkMode, chosen: string[]) => pairs(heldFocus(graph, all, chosen.map(at), [], links).strong);
+    expect(edges("in", ["f/0/7/1"])).toEqual(["t/1 > f/0/7/1"]);
+    expect(edges("out", ["f/0/7/1"])).toEqual(["f/0/7/1 > f/1/3/2", "f/0/7/1 > l/6/2"]);
+    expect(edges("both", ["f/0/7/1", "f/1/3/2"])).toEqual(["f/0/7/1 > f/1/3/2"]);
+    expect(edges("both", ["f/0/7/1"])).toEqual([]);
+    // Of the node under the pointer alone, all edges are of interest.
+    expect(hoverFocus(graph, all, at("f/0/7/1"), "both").strong).toHaveLength(3);
+    expect(hoverFocus(graph, all, at("f/0/7/1"), "in").strong).toHaveLength(1);
   });
 
   it("is one node and its edges to drawn nodes under the pointer", () => {

@@ -248,6 +248,49 @@ describe("zoom", () => {
   });
 });
 
+describe("the legend", () => {
+  const choose = (root: Explorer, testid: string, value: string) => {
+    const select = find<HTMLSelectElement>(root, testid);
+    select.value = value;
+    select.dispatchEvent(new Event("change"));
+  };
+
+  it("hides features that fire often, one step a drag", async () => {
+    const dense = NODES.map((node) => (node.id === "f/0/7/1" ? { ...node, density: 0.2 } : node));
+    const { model, root } = await show({ of: wire(dense, EDGES) });
+    const slider = find<HTMLInputElement>(root, "density");
+    expect([slider.disabled, slider.value]).toEqual([false, "100"]);
+    slider.value = "75";
+    slider.dispatchEvent(new Event("input"));
+    expect(model.get("density_threshold")).toBeCloseTo(0.1);
+    expect(slider.getAttribute("aria-valuetext")).toBe("≤ 10 % of the tokens");
+    expect(root.nodePosition("f/0/7/1")).toBeNull();
+    model.set("density_threshold", 1);
+    expect(slider.value).toBe("100");
+    expect(root.nodePosition("f/0/7/1")).not.toBeNull();
+  });
+
+  it("says why densities cannot be used where none are known", async () => {
+    const { root } = await show();
+    const slider = find<HTMLInputElement>(root, "density");
+    expect(slider.disabled).toBe(true);
+    const reason = document.getElementById(slider.getAttribute("aria-describedby")!)!;
+    expect(reason.textContent).toContain("atlas");
+  });
+
+  it("chooses edges and their colour, here and from Python", async () => {
+    const { model, root } = await show();
+    choose(root, "link_mode", "in");
+    choose(root, "colour_by", "share");
+    expect([model.get("link_mode"), model.get("colour_by")]).toEqual(["in", "share"]);
+    expect(root.querySelector(".wb-explorer-signs .wb-explorer-ramp")).not.toBeNull();
+    model.set("link_mode", "both");
+    model.set("colour_by", "sign");
+    expect(find<HTMLSelectElement>(root, "link_mode").value).toBe("both");
+    expect(root.querySelector(".wb-explorer-signs .wb-explorer-ramp")).toBeNull();
+  });
+});
+
 describe("the search", () => {
   it("is a key away, points at what it finds and selects it, also where that is not drawn", async () => {
     const { model, root } = await show();

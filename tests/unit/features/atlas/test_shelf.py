@@ -161,3 +161,16 @@ def test_a_feature_that_never_fired_is_steered_on_no_example(bench: wb.Session, 
     with pytest.raises(wb.WorkbenchError, match="The feature 1/4 does not fire on this text"):
         widget._steer("w3 w4")
     widget.close()
+
+
+def test_explorers_know_how_often_features_fire(bench: wb.Session, built: Atlas) -> None:
+    graph = bench.attribute(tiny_prompt(), progress=False)
+    without = bench.explore(graph)
+    assert all(value != value for value in without._nodes["density"])
+    put_full_atlas(built)
+    explorer = bench.explore(graph)
+    shown = explorer.graph.nodes.assign(density=explorer._nodes["density"])
+    features = shown[shown["kind"] == "feature"].merge(built.table(), on=["layer", "feature"], suffixes=("", "_atlas"))
+    assert features["density"].tolist() == pytest.approx(features["density_atlas"].tolist())
+    without.close()
+    explorer.close()

@@ -1,0 +1,158 @@
+/** The row between the tabs and the graph: what the shapes and colours mean, and which of them are drawn. */
+
+import { fill, h, uid } from "../kit/dom";
+import { BIAS, ERROR, FEATURE, LOGIT, TOKEN } from "./data";
+import { glyph } from "./glyph";
+import type { ColourBy, LinkMode, State } from "./state";
+
+const LINKS: Record<LinkMode, string> = {
+  either: "in and out",
+  in: "into them",
+  out: "out of them",
+  both: "between them",
+};
+const COLOURS: Record<ColourBy, string> = { sign: "sign", share: "share" };
+
+/** Densities are spread over powers of ten: the slider goes from 1 token in 10,000 to all of them. */
+const DECADES = 4;
+export const densityAt = (value: number): number => (value >= 100 ? 1 : 10 ** (DECADES * (value / 100 - 1)));
+export const valueAt = (density: number): number =>
+  Math.round(100 * (1 + Math.log10(Math.max(density, 10 ** -DECADES)) / DECADES));
+
+/** Return a share of the tokens as text, with as many digits as it needs. */
+export function inWords(density: number): string {
+  if (density >= 1) return "any";
+  const percent = 100 * density;
+  return `≤ ${percent >= 10 ? percent.toFixed(0) : percent >= 1 ? percent.toFixed(1) : percent.toPrecision(1)} %`;
+}
+
+const WITHOUT = "How often features fire is known from an atlas, and this graph came without one.";
+const WITH = "Features that fire on more of all tokens than this are not drawn.";
+
+export class Legend {
+  readonly element: HTMLElement;
+  readonly #state: State;
+  readonly #errors: HTMLInputElement;
+  readonly #biases: HTMLInputElement;
+  readonly #density: HTMLInputElement;
+  readonly #densityText = h("output", { class: "wb-explorer-density-value" });
+  readonly #links: HTMLSelectElement;
+  readonly #colours: HTMLSelectElement;
+  readonly #signs = h("span", { class: "wb-explorer-signs" });
+
+  constructor(state: State) {
+    this.#state = state;
+    this.#errors = this.#toggle("show_errors");
+    this.#biases = this.#toggle("show_biases");
+    const known = state.graph.density.some((value) => !Number.isNaN(value));
+    const id = uid("density");
+    this.#density = h("input", {
+      id,
+      type: "range",
+      min: 0,
+      max: 100,
+      step: 1,
+      disabled: !known,
+      title: known ? WITH : WITHOUT,
+      "data-testid": "density",
+      oninput: () => state.slide("density_threshold", densityAt(Number(this.#density.value))),
+      onchange: () => state.history.release(),
+    });
+    this.#densityText.setAttribute("for", id);
+    this.#links = choice(LINKS, "Edges of the chosen nodes that stand out", "link_mode", (value) =>
+      state.set("link_mode", value),
+    );
+    this.#colours = choice(COLOURS, "What the colour of an edge shows", "colour_by", (value) =>
+      state.set("colour_by", value),
+    );
+    const shape = (kind: number, text: string, input?: HTMLInputElement) =>
+      h(
+        input ? "label" : "span",
+        { class: `wb-explorer-key${input ? " wb-explorer-toggle" : ""}` },
+        input,
+        glyph(kind),
+        text,
+      );
+    this.element = h(
+      "div",
+      { class: "wb-explorer-legend", role: "group", "aria-label": "Shapes, colours and what is drawn" },
+      shape(FEATURE, "feature"),
+      shape(TOKEN, "token"),
+      shape(LOGIT, "logit"),
+      shape(ERROR, "error", this.#errors),
+      shape(BIAS, "bias", this.#biases),
+      h(
+        "span",
+        { class: "wb-explorer-key wb-explorer-density", title: known ? WITH : WITHOUT, "data-known": String(known) },
+        h("label", { for: id }, "Density"),
+        this.#density,
+        this.#densityText,
+      ),
+      h("label", { class: "wb-explorer-key wb-explorer-choose" }, "Edges", this.#links),
+      h("label", { class: "wb-explorer-key wb-explorer-choose" }, "Colour", this.#colours, this.#signs),
+    );
+    if (!known) {
+      const why = uid("why");
+      this.#density.setAttribute("aria-describedby", why);
+      this.element.append(h("span", { id: why, class: "wb-visually-hidden" }, WITHOUT));
+    }
+    this.update();
+  }
+
+  /** Follow the state. */
+  update(): void {
+    const { errors, biases, density, links, colours } = this.#state;
+    this.#errors.checked = errors;
+    this.#biases.checked = biases;
+    this.#links.value = links;
+    this.#colours.value = colours;
+    const value = String(valueAt(density));
+    if (this.#density.value !== value) this.#density.value = value;
+    const text = inWords(density);
+    this.#densityText.textContent = this.#density.disabled ? "no atlas" : text;
+    this.#density.setAttribute("aria-valuetext", `${text} of the tokens`);
+    const line = (name: string, text: string, title: string) =>
+      h(
+        "span",
+        { class: "wb-explorer-key", role: "img", "aria-label": title, title },
+        h("i", { class: `wb-explorer-line wb-explorer-${name}` }),
+        text,
+      );
+    if (colours === "sign") {
+      fill(
+        this.#signs,
+        line("positive", "+", "An edge with a positive weight"),
+        line("negative", "−", "An edge with a negative weight"),
+      );
+    } else fill(this.#signs, line("ramp", "", "From a small to a large share of the target’s input"));
+  }
+
+  #toggle(trait: "show_errors" | "show_biases"): HTMLInputElement {
+    const input = h("input", {
+      type: "checkbox",
+      "data-testid": trait,
+      onchange: () => this.#state.set(trait, input.checked),
+    });
+    return input;
+  }
+}
+
+function choice(
+  options: Record<string, string>,
+  label: string,
+  testid: string,
+  chosen: (value: string) => void,
+): HTMLSelectElement {
+  const select = h(
+    "select",
+    {
+      class: "wb-explorer-select",
+      "aria-label": label,
+      title: label,
+      "data-testid": testid,
+      onchange: () => chosen(select.value),
+    },
+    ...Object.entries(options).map(([value, text]) => h("option", { value }, text)),
+  );
+  return select;
+}
