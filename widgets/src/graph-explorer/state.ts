@@ -2,9 +2,13 @@
 
 import type { AnyModel } from "@anywidget/types";
 import type { WireColumns } from "../kit/binary";
-import { NoKernel, Requests, Superseded } from "../kit/requests";
+import { type AskOptions, NoKernel, type Reply, Requests, Superseded } from "../kit/requests";
 import { type Facts, factsOf, type Graph, type Info, readGraph } from "./data";
+import { nameOf } from "./describe";
+import { freeName, type Group, grouped, groupOf, renamed, without } from "./groups";
 import { History } from "./history";
+import { type Difference, readDifference } from "./panes/diff-data";
+import { type Shown, shown } from "./prune";
 
 /** The edges into or out of a node, sorted by signed share, the most positive first. */
 export interface End {
@@ -51,6 +55,7 @@ export const TRAITS = [
   "colour_by",
   "height",
   "view",
+  "path_query",
 ] as const;
 
 /** Which edges stand out around the chosen nodes: all of theirs, those into them, out of them, or between them. */
@@ -61,8 +66,18 @@ export type ColourBy = "sign" | "share";
 const PASSING: ReadonlySet<Trait> = new Set<Trait>(["hovered_id", "highlighted_ids", "height"]);
 const KEPT: readonly Trait[] = TRAITS.filter((trait) => !PASSING.has(trait));
 
+/** Which paths are asked for; no source means the tokens, no target the most probable output. */
+export interface PathQuery {
+  source: string[];
+  target: string[];
+  k: number;
+  sign: "+" | "-" | null;
+}
+
 export class State {
   readonly graph: Graph;
+  /** How another graph differs from this one; null without another one. */
+  readonly difference: Difference | null;
   readonly history: History;
   readonly #model: AnyModel;
   readonly #alive: () => boolean;
@@ -81,6 +96,7 @@ export class State {
       model.get("_edges") as WireColumns,
       model.get("_info") as Info,
     );
+    this.difference = readDifference(model.get("_difference") as WireColumns | undefined, this.graph.info.other);
     this.#alive = alive;
     this.#requests = new Requests(model, alive);
     const put = (values: ReadonlyMap<string, unknown>) => {
@@ -131,6 +147,15 @@ export class State {
     return this.#model.get("labels") as Record<string, string>;
   }
 
+  get groups(): Group[] {
+    return this.#model.get("supernodes") as Group[];
+  }
+
+  /** Where cards of the subgraph were dragged to, as shares of its width and height. */
+  get places(): Record<string, [x: number, y: number]> {
+    return this.#model.get("card_positions") as Record<string, [number, number]>;
+  }
+
   get threshold(): number {
     return this.#model.get("node_threshold") as number;
   }
@@ -168,6 +193,17 @@ export class State {
   /** The key of the pane in sight. */
   get view(): string {
     return this.#model.get("view") as string;
+  }
+
+  get pathQuery(): PathQuery {
+    return { source: [], target: [], k: 5, sign: null, ...(this.#model.get("path_query") as Partial<PathQuery>) };
+  }
+
+  /** What is drawn at present. */
+  get shown(): Shown {
+    const { graph, threshold, density, errors, biases, selected, pinned } = this;
+    const keep = [...selected, ...pinned].map((id) => graph.index.get(id)).filter((node) => node !== undefined);
+    return shown(graph, { threshold, density, errors, biases, keep });
   }
 
   /** The node whose details are shown: the one that was selected last. */
@@ -220,6 +256,48 @@ export class State {
     else this.set("pinned_ids", [...this.pinned, id]);
   }
 
+  /** Put nodes into one supernode, see {@link grouped}; return its name, or null when there are too few. */
+  group(ids: readonly string[]): string | null {
+    if (new Set(ids).size < 2) return null;
+    const influence = (id: string) => this.#facts(id)?.influence ?? 0;
+    const best = [...ids].sort((a, b) => influence(b) - influence(a))[0]!;
+    const facts = this.facts(best);
+    this.set("supernodes", grouped(this.groups, ids, facts ? nameOf(facts) : best));
+    return groupOf(this.groups, best)!.name;
+  }
+
+  /** Add groups that were suggested; nodes that are in one already stay there. */
+  addGroups(groups: readonly Group[]): void {
+    const all = [...this.groups];
+    for (const { name, ids } of groups) {
+      const free = ids.filter((id) => !groupOf(all, id));
+      if (free.length > 1) all.push({ name: freeName(all, name), ids: free });
+    }
+    this.set("supernodes", all);
+  }
+
+  ungroup(name: string): void {
+    this.set(
+      "supernodes",
+      this.groups.filter((group) => group.name !== name),
+    );
+  }
+
+  /** Take nodes out of their supernodes. */
+  leave(ids: readonly string[]): void {
+    this.set("supernodes", without(this.groups, ids));
+  }
+
+  renameGroup(from: string, to: string): void {
+    const at = this.groups.findIndex((group) => group.name === from);
+    const groups = renamed(this.groups, from, to);
+    const name = groups[at]?.name;
+    if (name === undefined || name === from) return;
+    const { [`s/${from}`]: place, ...places } = this.places;
+    if (place) this.set("card_positions", { ...places, [`s/${name}`]: place });
+    this.set("supernodes", groups);
+  }
+
   setLabel(id: string, text: string): void {
     const { [id]: _, ...rest } = this.labels;
     const own = this.#facts(id)?.label ?? "";
@@ -231,6 +309,11 @@ export class State {
     const facts = this.#facts(id);
     const label = this.labels[id];
     return facts && label !== undefined ? { ...facts, label } : facts;
+  }
+
+  /** Ask Python to run one of the widget's methods, see {@link Requests.ask}. */
+  ask<T>(method: string, params: Record<string, unknown>, options: AskOptions = {}): Promise<Reply<T>> {
+    return this.#requests.ask<T>(method, params, options);
   }
 
   /** Return what is known of a node's connections, and ask Python for the rest. */
@@ -251,6 +334,11 @@ export class State {
     }
   }
 
+  /** Keep what an answer told of nodes that may not have come with the widget. */
+  learn(nodes: Facts[]): void {
+    for (const facts of nodes) this.#others.set(facts.id, facts);
+  }
+
   /** Wait no longer for a kernel that is gone. */
   checkConnection(): void {
     if (!this.#alive()) this.#requests.lost();
@@ -263,7 +351,7 @@ export class State {
     };
     try {
       const { result } = await this.#requests.ask<Connections>("connections", { node_id: id }, { onSlow });
-      for (const facts of [result.node, ...result.others]) this.#others.set(facts.id, facts);
+      this.learn([result.node, ...result.others]);
       this.#known.set(id, { kind: "whole", connections: result });
     } catch (error) {
       // Whoever looks at this node again asks again.
