@@ -10,6 +10,16 @@ export const TOKEN = 2;
 export const BIAS = 3;
 export const LOGIT = 4;
 
+/** What is said of the whole of another graph that this one is compared with. */
+export interface Other {
+  prompt: string;
+  tokens: string[];
+  /** How many nodes count for something in both graphs, in this one alone, and in the other one alone. */
+  counts: { both: number; a: number; b: number };
+  /** Whether the same numbers mean the same features. */
+  same_features: boolean;
+}
+
 /** What the widget says of the whole graph, of which only a part travels with it. */
 export interface Info {
   prompt: string;
@@ -20,6 +30,7 @@ export interface Info {
   n_edges: number;
   replacement: number | null;
   completeness: number | null;
+  other?: Other | null;
 }
 
 /** The edges of node n are `edge[start[n]]` … `edge[start[n + 1] - 1]`, the most influential first. */

@@ -1,5 +1,8 @@
 /** What stands in the left area of a view, one at a time: the graph on its canvas, and the panes beside it. */
 
+import { diffPane } from "./panes/diff";
+import { pathsPane } from "./panes/paths";
+import { tablePane } from "./panes/table";
 import type { Change, State } from "./state";
 
 export interface Pane {
@@ -19,4 +22,4 @@ export interface Pane {
 export type MakePane = (state: State, go: (id: string) => void) => Pane;
 
 /** The panes in the order of their tabs, which stand after the graph's own. Each names itself. */
-export const PANES: readonly MakePane[] = [];
+export const PANES: readonly MakePane[] = [tablePane, pathsPane, diffPane];

@@ -9,7 +9,6 @@ import { graphKeys, widgetKeys } from "./keys";
 import { Legend } from "./legend";
 import { PANES, type Pane } from "./panes";
 import type { Gestures } from "./pointer";
-import { type Shown, shown } from "./prune";
 import { SearchBox } from "./searchbox";
 import { FullScreen, Handle } from "./size";
 import { Stage } from "./stage";
@@ -59,7 +58,7 @@ export class View {
         state.set("selected_ids", [...new Set(event.shiftKey ? [...state.selected, ...ids] : ids)]);
       },
     };
-    this.#stage = new Stage(state, this.#visible(), gestures, () => this.#zoom.update());
+    this.#stage = new Stage(state, state.shown, gestures, () => this.#zoom.update());
     this.#zoom = new ZoomBar(this.#stage);
     this.#handle = new Handle(state);
     this.#legend = new Legend(state);
@@ -204,7 +203,7 @@ export class View {
       // Neither changes what the graph draws: the one is marked over it, the other is of the subgraph.
       this.#remark();
     } else {
-      this.#stage.setShown(this.#visible());
+      this.#stage.setShown(this.#state.shown);
       this.#stage.refreshHeld();
       this.#toolbar.update();
       this.#legend.update();
@@ -221,12 +220,6 @@ export class View {
     this.#pane = this.#panes.find((pane) => pane.key === key) ?? null;
     this.#pane?.show();
     this.#zoom.element.hidden = this.#pane !== null;
-  }
-
-  #visible(): Shown {
-    const { graph, threshold, density, errors, biases, selected, pinned } = this.#state;
-    const keep = [...selected, ...pinned].map((id) => graph.index.get(id)).filter((node) => node !== undefined);
-    return shown(graph, { threshold, density, errors, biases, keep });
   }
 
   #recount(): void {
