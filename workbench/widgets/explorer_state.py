@@ -10,6 +10,7 @@ import traitlets
 
 from workbench.attribution import Graph
 from workbench.errors import ConfigError
+from workbench.widgets.explorer_paths import checked_query, paths_of
 from workbench.widgets.kit import Widget
 
 VIEWS = ("graph", "subgraph", "table", "paths", "diff")
@@ -55,6 +56,7 @@ class ExplorerState(Widget):
     colour_by = traitlets.Unicode("sign").tag(sync=True)
     height = traitlets.Int(560).tag(sync=True)
     view = traitlets.Unicode("graph").tag(sync=True)
+    path_query = traitlets.Dict().tag(sync=True)
 
     @property
     def graph(self) -> Graph:
@@ -93,6 +95,11 @@ class ExplorerState(Widget):
     def supernode_table(self) -> pd.DataFrame:
         """The rows of ``graph.nodes`` that are in a supernode (column ``supernode``), group by group."""
         return self._table([node_id for ids in self._groups().values() for node_id in ids])
+
+    @property
+    def paths(self) -> pd.DataFrame:
+        """The best paths that ``path_query`` asks for: ``path`` (node ids), ``share`` and ``length``."""
+        return paths_of(self._graph, self.path_query)
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -143,6 +150,10 @@ class ExplorerState(Widget):
             what = "the influence" if name == "node_threshold" else "the tokens at which a feature fires"
             raise ConfigError(f"The {name} is {value}, but it is a share of {what}: give a number from 0 to 1.")
         return value
+
+    @traitlets.validate("path_query")
+    def _usable_query(self, proposal: traitlets.Bunch) -> dict[str, Any]:
+        return checked_query(self._graph, proposal["value"])
 
     @traitlets.validate("height")
     def _tall_enough(self, proposal: traitlets.Bunch) -> int:

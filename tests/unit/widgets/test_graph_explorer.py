@@ -210,6 +210,16 @@ def test_the_best_paths_can_be_asked_for(explorer: GraphExplorer, graph: Graph) 
     assert found["share"] == pytest.approx(best["share"])
 
 
+def test_which_paths_are_shown_is_state_and_the_paths_are_a_table(explorer: GraphExplorer, graph: Graph) -> None:
+    pd.testing.assert_frame_equal(explorer.paths, graph.paths())
+    explorer.path_query = {"source": ["t/1"], "k": 3}
+    assert explorer.path_query == {"source": ["t/1"], "target": [], "k": 3, "sign": None}
+    pd.testing.assert_frame_equal(explorer.paths, graph.paths(source="t/1", k=3))
+    with pytest.raises(ConfigError, match="no node 't/99'"):
+        explorer.path_query = {"source": ["t/99"]}
+    assert explorer.path_query["source"] == ["t/1"]
+
+
 def test_another_graph_is_compared_and_its_difference_is_a_table(graph: Graph) -> None:
     model = tiny_model("llama")
     other = attribute(model, tiny_clt(model, n_features=16), tiny_prompt(length=8, seed=1), progress=False)
