@@ -269,7 +269,7 @@ class Session(AtlasOwner):
         atlas = self.find_atlas()
         if atlas is not None and "density" not in options:
             options["density"] = densities(atlas)
-        return GraphExplorer(graph, **options)
+        return GraphExplorer(graph, **{"clt": self.clt, **options})
 
     def intervene(
         self,

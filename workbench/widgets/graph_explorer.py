@@ -10,12 +10,14 @@ import pandas as pd
 import torch
 import traitlets
 
-from workbench.attribution import Graph
+from workbench.attribution import Graph, GraphScores
 from workbench.attribution.difference import GraphDifference
+from workbench.clt import CLT
 from workbench.errors import ConfigError
 from workbench.widgets.explorer_diff import difference_from, drawn_difference
 from workbench.widgets.explorer_paths import best_paths
 from workbench.widgets.explorer_state import ExplorerState, Nodes, supernodes_of
+from workbench.widgets.explorer_subgraph import subgraph_answer, subgraph_edges, suggested_groups
 from workbench.widgets.graph_view import connections, drawn_graph, edges_between
 from workbench.widgets.kit import Columns
 from workbench.widgets.kit.requests import Method
@@ -41,6 +43,7 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
         density_threshold: features that fire on a larger share of all tokens are not drawn; needs ``density``.
         link_mode: which edges stand out around the chosen nodes, see :data:`LINK_MODES`.
         colour_by: what an edge's colour shows, see :data:`COLOURS`.
+        clt: the transcoder of the graph, whose decoders then count when supernodes are suggested.
         density: (layer, feature) → share of the tokens at which it fires, from an atlas.
         height: height in CSS pixels; never more than the window's.
         other: a second graph to compare with, or the difference of both; the view ``"diff"`` shows it.
@@ -56,6 +59,9 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
         card_positions: where the cards of the subgraph were dragged to: node id, or ``"s/"`` and the name of a
             supernode → (x, y), shares of the pane's width and height.
         view: what is shown beside the node's details, one of :data:`VIEWS`.
+        path_query: which paths the view ``"paths"`` shows: ``source`` and ``target`` (lists of node ids; none means
+            the tokens, and the most probable output), ``k`` and ``sign`` (``"+"``, ``"-"`` or None).
+        paths: those paths as a table.
         difference: how the other graph differs, as tables; None without one.
 
     Raises:
@@ -83,6 +89,7 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
         colour_by: str = "sign",
         labels: Mapping[str, str] | None = None,
         supernodes: Mapping[str, Iterable[str]] | None = None,
+        clt: CLT | None = None,
         density: Mapping[tuple[int, int], float] | None = None,
         height: int = 560,
         other: Graph | GraphDifference | None = None,
@@ -91,7 +98,7 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
         for name, value in (("max_nodes", max_nodes), ("max_edges", max_edges)):
             if value < 1:
                 raise ConfigError(f"{name} is {value}, but something has to be drawn: give a number from 1.")
-        self._graph = graph
+        self._graph, self._clt = graph, clt
         self.difference = None if other is None else difference_from(graph, other)
         changes = None if self.difference is None else drawn_difference(self.difference)
         if pinned is None:
@@ -131,11 +138,22 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
         names = pd.Categorical(graph.nodes["node_id"], categories=graph.nodes["node_id"])
         return edges.assign(source=names[edges["source"].to_numpy()], target=names[edges["target"].to_numpy()])
 
+    @property
+    def subgraph_edges(self) -> pd.DataFrame:
+        """The edges between the pinned nodes and the supernodes, summed; see ``Graph.supernode_edges``."""
+        return subgraph_edges(self._graph, self.pinned_ids, self._groups())
+
+    def subgraph_scores(self) -> GraphScores:
+        """Return how much the pinned nodes and the supernodes explain alone; see ``Graph.subgraph_scores``."""
+        return self._graph.subgraph_scores([*self.pinned_ids, *self.supernode_table["node_id"]])
+
     def methods(self) -> Mapping[str, Method]:
         """Return what the widget asks for: the connections of a node, the best paths between nodes."""
         return {
             "connections": self._connections,
             "paths": lambda params: best_paths(self._graph, params),
+            "subgraph": lambda params: subgraph_answer(self._graph, params),
+            "suggest": lambda params: suggested_groups(self.graph, self._clt, params),
         }
 
     def __repr__(self) -> str:
