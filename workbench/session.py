@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
@@ -18,18 +17,16 @@ from workbench.attribution.engine import DEFAULT_CAP
 from workbench.attribution.heads import Order, heads
 from workbench.attribution.supernodes import suggest_supernodes
 from workbench.clt import CLT, default_clt, load_clt
-from workbench.errors import ModelError
+from workbench.evaluation.owner import HypothesisOwner
 from workbench.features import promoted_tokens
 from workbench.features.atlas.owner import AtlasOwner
-from workbench.interventions import CleanRun, Edit, Intervention, Mode
-from workbench.models import LoadedModel, checked_tokens, load_model, tokenize
+from workbench.interventions import AnyEdit, Intervention, Mode
+from workbench.models import LoadedModel, load_model
 from workbench.widgets import FeatureCard, GraphExplorer, InterventionSliders
 from workbench.widgets.atlas_card import atlas_card
 from workbench.widgets.explorer_atlas import densities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import PreTrainedTokenizerBase
 
@@ -39,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Session(AtlasOwner):
+class Session(AtlasOwner, HypothesisOwner):
     """A model with its CLT.
 
     Attributes:
@@ -274,10 +271,11 @@ class Session(AtlasOwner):
     def intervene(
         self,
         prompt: str | Int[Tensor, " position"] | Graph,
-        edits: Iterable[Edit],
+        edits: Iterable[AnyEdit],
         *,
         mode: Mode = "propagated",
         until: int | None = None,
+        freeze_attention: bool = False,
         chat: bool = False,
         k: int = 10,
     ) -> Intervention:
@@ -294,15 +292,17 @@ class Session(AtlasOwner):
             edits: what to change.
             mode: ``"propagated"`` (nothing is held), ``"direct"`` (the graph's own edges) or ``"constrained"``.
             until: the last layer that is held, for ``"constrained"`` only.
+            freeze_attention: hold the attention patterns at their clean values.
             chat: put the text through the model's chat template.
             k: how many of the most probable tokens enter the table ``tokens``.
 
         Raises:
             InterventionError: an edit cannot be applied to this prompt, or ``mode`` and ``until`` do not fit.
             PromptError: the prompt is empty or too long.
-            ModelError: the graph is of another model.
+            ModelError, CLTError: the graph is of another model or CLT.
         """
-        return self._clean_run(self._token_ids(prompt, chat=chat)).intervene(edits, mode=mode, until=until, k=k)
+        clean = self._clean(prompt, chat=chat)
+        return clean.intervene(edits, mode=mode, until=until, freeze_attention=freeze_attention, k=k)
 
     def sliders(
         self,
@@ -332,7 +332,7 @@ class Session(AtlasOwner):
         is_feature = nodes["kind"] == "feature"
         if is_feature.any():
             nodes = nodes[is_feature]
-        clean = self._clean_run(self._token_ids(graph))
+        clean = self._clean(graph)
         return InterventionSliders(
             nodes,
             lambda edits, mode: clean.intervene(edits, mode=cast("Mode", mode), k=k),
@@ -341,23 +341,6 @@ class Session(AtlasOwner):
             values=values,
             k=k,
         )
-
-    @cached_property
-    def _clean_run(self) -> Callable[[tuple[int, ...]], CleanRun]:
-        # One pass a prompt, however many edits are tried on it; a few prompts at a time are compared with each other.
-        return lru_cache(maxsize=4)(lambda ids: CleanRun.of(self.loaded, self.clt, torch.tensor(ids)))
-
-    def _token_ids(self, prompt: str | Int[Tensor, " position"] | Graph, *, chat: bool = False) -> tuple[int, ...]:
-        if isinstance(prompt, Graph):
-            if prompt.info.get("fingerprint", self.loaded.fingerprint) != self.loaded.fingerprint:
-                raise ModelError(
-                    f"The graph is of the model {prompt.info.get('model')!r}, but this session has "
-                    f"{self.loaded.name!r} open: open the graph's model, or attribute the prompt here."
-                )
-            return prompt.token_ids
-        if isinstance(prompt, str):
-            prompt = tokenize(self.loaded, prompt, chat=chat)
-        return tuple(checked_tokens(self.loaded, prompt).tolist())
 
 
 def open(

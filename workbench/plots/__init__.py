@@ -6,15 +6,18 @@ notebook, and can be changed with ``figure.update_layout(...)``.
 
 from workbench.plots.features import cluster_map, feature_kinds, operand_heatmaps, smear, token_classes
 from workbench.plots.graphs import influence_map, token_probabilities
-from workbench.plots.interventions import intervention
+from workbench.plots.interventions import generation, intervention
+from workbench.plots.validation import validation
 
 __all__ = [
     "cluster_map",
     "feature_kinds",
+    "generation",
     "influence_map",
     "intervention",
     "operand_heatmaps",
     "smear",
     "token_classes",
     "token_probabilities",
+    "validation",
 ]

@@ -1,16 +1,18 @@
-"""Figures of interventions: token probabilities, logits, downstream features, divergence by position."""
+"""Figures of interventions and generation: token probabilities, logits, downstream features, divergence by position."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from workbench.errors import ConfigError
 from workbench.plots.style import AFTER, BEFORE, labels_of, styled
 
 if TYPE_CHECKING:
     from workbench.interventions import Intervention
+    from workbench.interventions.generation import Generation
 
 
 def intervention(result: Intervention, *, what: str = "tokens", k: int = 10) -> go.Figure:
@@ -94,3 +96,30 @@ def _before_and_after(names: list[str], before: object, after: object, *, hover:
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(barmode="group", legend={"orientation": "h", "y": 1.08, "x": 0})
     return styled(figure, height=120 + 34 * len(names))
+
+
+def generation(result: Generation) -> go.Figure:
+    """Draw the probability of every generated token: in its own run, and as the unedited model sees it there."""
+    runs = list(result.runs)
+    figure = make_subplots(rows=len(runs), cols=1, subplot_titles=runs, vertical_spacing=0.3)
+    for row, name in enumerate(runs, start=1):
+        tokens = result.tokens[result.tokens["run"] == name]
+        bars = [("own", tokens["probability"], AFTER)]
+        if name == "steered":
+            bars.insert(0, ("clean model after the same text", tokens["clean_probability"], BEFORE))
+        for label, values, colour in bars:
+            figure.add_bar(
+                x=tokens["step"],
+                y=values,
+                name=f"{name}: {label}",
+                marker_color=colour,
+                customdata=tokens["kl"],
+                hovertemplate="step %{x}: %{y:.2%}, KL %{customdata:.3g} nats<extra>" + label + "</extra>",
+                row=row,
+                col=1,
+            )
+        labels = labels_of(tokens["token"], numbered=False)
+        figure.update_xaxes(tickvals=tokens["step"], ticktext=labels, tickangle=-45, row=row, col=1)
+        figure.update_yaxes(title="probability", tickformat=".0%", range=[0, 1], row=row, col=1)
+    figure.update_layout(barmode="group", legend={"orientation": "h", "y": 1.12, "x": 0})
+    return styled(figure, height=120 + 240 * len(runs))
