@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.sparse import csc_array
 from torch import Tensor
 
 from workbench.clt import CLT
@@ -42,15 +43,16 @@ class Entries:
         at = np.concatenate([part.at for part in parts])[order]
         return cls(feature[order], at, np.concatenate([part.activation for part in parts])[order])
 
-    def dense(self, n_tokens: int, n_features: int, row_length: int) -> Float[Tensor, "token feature"]:
-        """Return the activations at positions ≥ 1 as a matrix, for a few thousand tokens."""
-        matrix = torch.zeros(n_tokens, n_features)
+    def sparse(self, n_tokens: int, n_features: int, row_length: int) -> csc_array:
+        """Return the activations at positions ≥ 1 as a sparse matrix [token, feature]."""
         row, position = np.divmod(self.at, row_length)
         token = row * (row_length - 1) + position - 1
-        matrix[torch.from_numpy(token), torch.from_numpy(self.feature.astype(np.int64))] = torch.from_numpy(
-            self.activation
-        )
-        return matrix
+        ends = np.searchsorted(self.feature, np.arange(n_features + 1))
+        return csc_array((self.activation, token, ends), shape=(n_tokens, n_features))
+
+    def dense(self, n_tokens: int, n_features: int, row_length: int) -> Float[Tensor, "token feature"]:
+        """Return the same as a matrix, for a few thousand tokens."""
+        return torch.from_numpy(self.sparse(n_tokens, n_features, row_length).toarray())
 
 
 @dataclass(frozen=True)

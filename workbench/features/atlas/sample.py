@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csc_array
 from torch import Tensor
 
 from workbench.clt import CLT
@@ -60,6 +61,10 @@ class TokenSample:
     @property
     def n_tokens(self) -> int:
         return int(self.tokens.shape[0] * (self.tokens.shape[1] - 1))
+
+    def sparse(self, layer: int) -> csc_array:
+        """Return the activations of one layer as a sparse matrix [token, feature]."""
+        return self.layers[layer].sparse(self.n_tokens, self.n_features, self.tokens.shape[1])
 
     def dense(self, layer: int) -> Float[Tensor, "token feature"]:
         """Return the activations of one layer."""
