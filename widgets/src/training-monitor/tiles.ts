@@ -21,11 +21,11 @@ class Tile {
     );
     this.element = h(
       "div",
-      { class: "monitor-tile", "data-testid": testid },
+      { class: "monitor-tile", testid: testid },
       h("dt", {}, name),
       this.#value,
-      this.#note,
-      drawing as unknown as Node,
+      // A list of terms holds nothing but terms and what is said of them.
+      h("dd", { class: "monitor-more" }, this.#note, drawing as unknown as Node),
     );
   }
 
