@@ -192,15 +192,26 @@ class Labeller:
         self, rule: Rule | None, best: float, index: int, counts: LayerStatistics, promoted: np.ndarray
     ) -> Label:
         """Return the label of a feature that no rule predicts: what it fires on most, and what it promotes."""
-        first, last = np.searchsorted(counts.token_key, np.array([index, index + 1]) * self.d_vocab)
-        order = np.argsort(-counts.token_total[first:last], kind="stable")[:2]
-        on = tuple((counts.token_key[first:last][order] % self.d_vocab).tolist())
-        says = tuple(promoted[index, :2].tolist())
+        on = self._telling_tokens(index, counts)
+        # A large vocabulary has tokens that no text holds; features of the middle promote such by accident.
+        says = tuple(token for token in promoted[index].tolist() if self.token_totals[token])[:2]
         reason = "no rule on tokens, position or next token predicts it"
         if rule is not None:
             reason += f": the best one, {rule.label(self.vocabulary)}, reached {best:.2f} where {ACCEPTED} is asked"
-        text = f"{quoted(on, self.vocabulary)} → {quoted(says, self.vocabulary)}"
+        text = " → ".join(quoted(tokens, self.vocabulary) for tokens in (on, says) if tokens)
         return Label(text, "abstract", "abstract", reason=reason)
+
+    def _telling_tokens(self, index: int, counts: LayerStatistics, k: int = 2) -> tuple[int, ...]:
+        """Return the tokens that say most about where a feature fires: share of its activation × log of the lift.
+
+        By activation alone they would be those that are frequent anyway, such as “the”.
+        """
+        first, last = np.searchsorted(counts.token_key, np.array([index, index + 1]) * self.d_vocab)
+        token = counts.token_key[first:last] % self.d_vocab
+        here = counts.token_count[first:last] / counts.n_active[index]
+        lift = here / (self.token_totals[token] / self.token_totals.sum())
+        score = counts.token_total[first:last] * np.log(np.maximum(lift, 1e-9))
+        return tuple(token[np.argsort(-score, kind="stable")[:k]].tolist())
 
 
 def _exchanged(rules: list[Rule | None]) -> list[Rule | None]:
