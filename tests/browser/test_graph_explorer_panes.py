@@ -73,7 +73,7 @@ def test_rows_select_pin_and_point_in_both_directions(tiny: Lab) -> None:
     tiny.execute(f"explorer.selected = 't/3'\nexplorer.pinned = []\nexplorer.hovered_id = {first!r}")
     expect(row(pane, "t/3")).to_have_attribute("aria-selected", "true")
     expect(row(pane, second).get_by_role("button", name="Pin", exact=True)).to_be_visible()
-    tiny.page.wait_for_function("row => row.matches('.wb-explorer-pointed')", arg=row(pane, first).element_handle())
+    tiny.page.wait_for_function("row => row.matches('.wbx-pointed')", arg=row(pane, first).element_handle())
 
 
 def test_the_table_is_walked_with_the_keys_and_the_notebook_stays_as_it_is(tiny: Lab) -> None:
@@ -108,7 +108,7 @@ def test_two_thousand_rows_stay_fast(tiny: Lab) -> None:
     pane = view.root.get_by_test_id("table")
     expect(pane.get_by_role("grid")).to_have_attribute("aria-rowcount", "2001")
     assert len(ids(pane)) < 60
-    scroller = pane.locator(".wb-explorer-grid")
+    scroller = pane.locator(".wbx-grid")
     scroller.evaluate("it => { it.scrollTop = it.scrollHeight }")
     expect(row(pane, ids(pane)[-1])).to_be_visible()
     tiny.page.wait_for_function(
@@ -132,7 +132,7 @@ def test_two_thousand_rows_stay_fast(tiny: Lab) -> None:
 
 
 def chains(pane: Locator) -> list[list[str]]:
-    found: list[list[str]] = pane.locator(".wb-explorer-chain").evaluate_all(
+    found: list[list[str]] = pane.locator(".wbx-chain").evaluate_all(
         "all => all.map(chain => [...chain.querySelectorAll('[data-id]')].map(chip => chip.dataset.id))"
     )
     return found
@@ -141,10 +141,10 @@ def chains(pane: Locator) -> list[list[str]]:
 def test_the_best_paths_are_those_of_python_and_lead_into_the_graph(tiny: Lab) -> None:
     view = ExplorerView.shown_by(tiny)
     pane = open_tab(view, "paths")
-    expect(pane.locator(".wb-explorer-chain")).to_have_count(5)
+    expect(pane.locator(".wbx-chain")).to_have_count(5)
     best = tiny.python("explorer.paths['path'].tolist()")
     assert chains(pane) == best == tiny.python("explorer.graph.paths()['path'].tolist()")
-    pane.locator(".wb-explorer-chain").first.get_by_test_id("paths-show").click()
+    pane.locator(".wbx-chain").first.get_by_test_id("paths-show").click()
     tiny.wait_for_python(f"explorer.selected_ids == {best[0]!r} and explorer.view == 'graph'")
     expect(view.canvas).to_be_visible()
     assert view.chips("selected") == best[0]
@@ -158,15 +158,15 @@ def test_the_ends_of_paths_come_from_the_selection_or_from_python(tiny: Lab) -> 
     pane.get_by_test_id("paths-between").click()
     tiny.wait_for_python(f"[explorer.path_query[end] for end in ('source', 'target')] == [{[source]!r}, {[target]!r}]")
     count = tiny.python("len(explorer.paths)")
-    expect(pane.locator(".wb-explorer-chain")).to_have_count(count)
+    expect(pane.locator(".wbx-chain")).to_have_count(count)
     assert chains(pane) == tiny.python("explorer.paths['path'].tolist()")
     tiny.execute("explorer.path_query = {'source': ['t/1'], 'k': 3, 'sign': '-'}")
     expect(pane.get_by_test_id("paths-sign")).to_have_value("-")
     count = tiny.python("len(explorer.paths)")
-    expect(pane.locator(".wb-explorer-chain")).to_have_count(count)
+    expect(pane.locator(".wbx-chain")).to_have_count(count)
     assert all(chain[0] == "t/1" for chain in chains(pane))
     # A chip selects its node; one that is no target is refused in Python's words.
-    pane.locator(".wb-explorer-chain [data-id='t/1']").first.click()
+    pane.locator(".wbx-chain [data-id='t/1']").first.click()
     view.show_details_of("t/1")
     pane.get_by_test_id("paths-target-selected").click()
     expect(pane.get_by_role("alert")).to_contain_text("'t/1' is no feature or logit")
@@ -209,7 +209,7 @@ def test_two_graphs_are_compared_by_what_changed_most(tiny: Lab) -> None:
     row(pane, shared).click()
     tiny.wait_for_python(f"explorer.selected_ids == {[shared]!r}")
     dot = pane.get_by_test_id("diff-picture").locator(f'[data-id="{shared}"]')
-    tiny.page.wait_for_function("dot => dot.matches('.wb-explorer-diff-selected')", arg=dot.element_handle())
+    tiny.page.wait_for_function("dot => dot.matches('.wbx-diff-selected')", arg=dot.element_handle())
 
 
 def test_without_another_graph_the_difference_says_how_to_give_one(tiny: Lab) -> None:

@@ -65,8 +65,8 @@ def test_a_long_prompt_scrolls_and_keys_keep_their_node_in_sight(tiny: Lab) -> N
 def test_text_of_any_kind_is_shown_as_text(tiny: Lab) -> None:
     dialogs = Dialogs(tiny.page)
     view = ExplorerView.shown_by(tiny, "bench.explore(with_strange_text(graph), pinned=features[:1])")
-    name = view.tooltip.locator(".wb-explorer-tooltip-name")
-    expect(view.details.locator(".wb-explorer-prompt")).to_contain_text(MARKUP)
+    name = view.tooltip.locator(".wbx-tooltip-name")
+    expect(view.details.locator(".wbx-prompt")).to_contain_text(MARKUP)
     for position, (token, shown) in list(enumerate(TOKENS.items()))[:9]:
         view.hover(f"t/{position}")
         expect(name).to_have_text(shown)

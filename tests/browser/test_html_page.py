@@ -42,7 +42,7 @@ def test_a_file_opened_from_disk_draws_and_answers_by_itself(
     bare = view.pixels()
     assert view.chips("pinned") == nodes[:1]
     assert MARKUP in page.title()
-    expect(view.details.locator(".wb-explorer-prompt")).to_contain_text(MARKUP)
+    expect(view.details.locator(".wbx-prompt")).to_contain_text(MARKUP)
 
     view.hover(nodes[1])
     expect(view.tooltip).to_contain_text(IMAGE)

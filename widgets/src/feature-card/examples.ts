@@ -50,7 +50,7 @@ export function examples(all: Example[], full: number, tip: Tip): HTMLElement {
       list,
     );
     let shown = 0;
-    const more = h("button", { type: "button", class: "card-more", onclick: () => add(members.length) });
+    const more = h("button", { class: "card-more", onclick: () => add(members.length) });
     const add = (until: number) => {
       const items = members.slice(shown, until).map((example, i) => item(example, shown + i + 1, full, tip));
       list.append(...items);

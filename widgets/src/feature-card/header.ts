@@ -18,11 +18,11 @@ const KINDS: Record<string, string> = {
 
 export class Header {
   readonly element: HTMLElement;
-  readonly #name = h("span", { class: "card-feature", "data-testid": "name" });
+  readonly #name = h("span", { class: "card-feature", testid: "name" });
   readonly #label: HTMLInputElement;
   readonly #badges = h("span", { class: "card-badges" });
-  readonly #facts = h("p", { class: "wb-muted card-facts", "data-testid": "facts" });
-  readonly #score = h("span", { class: "card-score", "data-testid": "score" });
+  readonly #facts = h("p", { class: "wb-muted card-facts", testid: "facts" });
+  readonly #score = h("span", { class: "card-score", testid: "score" });
   readonly #steer: HTMLButtonElement;
   #given = "";
 
@@ -33,14 +33,14 @@ export class Header {
       "aria-label": "Label",
       placeholder: "no label",
       spellcheck: "false",
-      "data-testid": "label",
+      testid: "label",
       onchange: () => actions.label(this.#label.value.trim()),
       onkeydown: (event: Event) => this.#key(event as KeyboardEvent),
     });
     this.#label.dir = "auto";
     this.#steer = h(
       "button",
-      { type: "button", class: "card-steer", "data-testid": "steer", onclick: () => actions.steer() },
+      { class: "card-steer", testid: "steer", onclick: () => actions.steer() },
       "Steer this feature",
     );
     this.element = h(

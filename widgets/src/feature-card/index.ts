@@ -26,8 +26,8 @@ class FeatureCard {
   readonly #tip = new Tip();
   readonly #notice = new Notice();
   readonly #left = h("div", { class: "card-left" });
-  readonly #examples = h("div", { class: "card-part", "data-testid": "examples" });
-  readonly #steering = h("div", { class: "card-steering", "data-testid": "steering", hidden: true });
+  readonly #examples = h("div", { class: "card-part", testid: "examples" });
+  readonly #steering = h("div", { class: "card-steering", testid: "steering", hidden: true });
   readonly #cleanups: (() => void)[] = [];
   #child = new AbortController();
   #steers = false;
@@ -47,7 +47,7 @@ class FeatureCard {
     });
     this.#root = h(
       "section",
-      { class: "wb feature-card", "aria-label": "Feature card", "data-testid": "feature-card" },
+      { class: "wb feature-card", "aria-label": "Feature card", testid: "feature-card" },
       this.#header.element,
       this.#notice.element,
       h(
@@ -150,7 +150,7 @@ class FeatureCard {
       const rest = card.top_logits.length > 0 ? " What it would write is known from its decoder." : "";
       return h(
         "p",
-        { class: "card-empty", "data-testid": "silent" },
+        { class: "card-empty", testid: "silent" },
         h("b", {}, "This feature is silent: "),
         `it never fired ${where}, so that it has no examples, no positions and no label that could be tested.${rest}`,
       );

@@ -89,7 +89,6 @@ export function neighbours(
       h(
         "button",
         {
-          type: "button",
           class: "card-neighbour",
           "data-feature": nameOf(one),
           "aria-pressed": "false",

@@ -26,8 +26,8 @@ export class Trial {
   readonly element: HTMLElement;
   readonly field: HTMLTextAreaElement;
   readonly #options: TrialOptions;
-  readonly #result = h("div", { class: "card-tried", "data-testid": "tried" });
-  readonly #status = h("span", { class: "wb-muted", role: "status", "data-testid": "tried-status" });
+  readonly #result = h("div", { class: "card-tried", testid: "tried" });
+  readonly #status = h("span", { class: "wb-muted", role: "status", testid: "tried-status" });
   readonly #newest = new Newest<string>((text) => this.#ask(text));
   #timer: ReturnType<typeof setTimeout> | undefined;
   #error = "";

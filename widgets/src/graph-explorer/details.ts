@@ -7,13 +7,14 @@ import { type Facts, FEATURE, LOGIT, TOKEN } from "./data";
 import { kindOf, layerOf, meaningOf, nameOf, numbersOf, tokenAt, visible } from "./describe";
 import { localEnd, mostInfluential } from "./ends";
 import { glyph, pinIcon } from "./glyph";
+import { groupOf } from "./groups";
 import { nodeRow, type RowActions, type RowOptions } from "./rows";
 import type { End, Known, State } from "./state";
 
 const n = (value: number) => value.toLocaleString("en");
 
 export class Details {
-  readonly element = h("section", { class: "wb-explorer-details", "aria-label": "Details", "data-testid": "details" });
+  readonly element = h("section", { class: "wbx-details", "aria-label": "Details", testid: "details" });
   readonly #state: State;
   readonly #actions: RowActions;
   readonly #drawn: () => Uint8Array;
@@ -34,13 +35,13 @@ export class Details {
   update(): void {
     clearTimeout(this.#resting);
     const id = this.#state.current;
-    const lists = this.element.querySelectorAll(".wb-explorer-list");
+    const lists = this.element.querySelectorAll(".wbx-list");
     const kept = this.element.dataset.node === (id ?? "") ? [...lists].map((list) => list.scrollTop) : [];
     const focused = this.#focused();
     if (id === null) this.#showOverview();
     else this.#showNode(id);
     this.element.dataset.node = id ?? "";
-    this.element.querySelectorAll(".wb-explorer-list").forEach((list, at) => {
+    this.element.querySelectorAll(".wbx-list").forEach((list, at) => {
       // Setting it, even to nothing, costs a layout of all rows.
       if (kept[at]) list.scrollTop = kept[at];
     });
@@ -56,7 +57,7 @@ export class Details {
       return;
     }
     const drawn = this.#drawn();
-    for (const row of this.element.querySelectorAll<HTMLElement>(".wb-explorer-row")) {
+    for (const row of this.element.querySelectorAll<HTMLElement>(".wbx-row")) {
       const node = this.#state.graph.index.get(row.dataset.id!);
       row.dataset.drawn = String(node !== undefined && drawn[node] === 1);
     }
@@ -64,8 +65,8 @@ export class Details {
 
   /** Mark the rows of the node under the pointer. */
   mark(id: string | null): void {
-    for (const row of this.element.querySelectorAll<HTMLElement>(".wb-explorer-row")) {
-      row.classList.toggle("wb-explorer-pointed", id !== null && row.dataset.id === id);
+    for (const row of this.element.querySelectorAll<HTMLElement>(".wbx-row")) {
+      row.classList.toggle("wbx-pointed", id !== null && row.dataset.id === id);
     }
   }
 
@@ -90,12 +91,12 @@ export class Details {
       this.element,
       h(
         "header",
-        { class: "wb-explorer-header" },
-        h("div", { class: "wb-explorer-kind" }, info.model),
-        h("div", { class: "wb-explorer-prompt" }, visible(info.prompt)),
+        { class: "wbx-header" },
+        h("div", { class: "wbx-kind" }, info.model),
+        h("div", { class: "wbx-prompt" }, visible(info.prompt)),
         h(
           "div",
-          { class: "wb-explorer-numbers" },
+          { class: "wbx-numbers" },
           score("Replacement", info.replacement, "Share of the influence that begins at tokens, not at errors"),
           score("Completeness", info.completeness, "Influence-weighted share of the nodes’ input that is not error"),
         ),
@@ -103,7 +104,7 @@ export class Details {
       this.#choice("Pinned", this.#state.pinned, "pinned"),
       h(
         "p",
-        { class: "wb-explorer-hint" },
+        { class: "wbx-hint" },
         "Click a node to see what feeds it and what it feeds. Shift-click adds one, a drag selects many, ",
         h("kbd", {}, "P"),
         " pins.",
@@ -122,7 +123,7 @@ export class Details {
             }),
             "influential",
           )
-        : h("p", { class: "wb-explorer-hint" }, "No node is drawn: draw more of the influence with the slider above."),
+        : h("p", { class: "wbx-hint" }, "No node is drawn: draw more of the influence with the slider above."),
     );
   }
 
@@ -136,7 +137,7 @@ export class Details {
       fill(
         this.element,
         this.#notice.element,
-        h("p", { class: "wb-explorer-hint" }, waiting ? `Asking Python for ${id} …` : `The node ${id} is not drawn.`),
+        h("p", { class: "wbx-hint" }, waiting ? `Asking Python for ${id} …` : `The node ${id} is not drawn.`),
       );
       return;
     }
@@ -154,7 +155,7 @@ export class Details {
       this.#sourceNote(known),
       h(
         "div",
-        { class: "wb-explorer-ends" },
+        { class: "wbx-ends" },
         this.#edges("Incoming", facts, end("incoming"), known),
         this.#edges("Outgoing", facts, end("outgoing"), known),
       ),
@@ -167,13 +168,13 @@ export class Details {
     const ownName = facts.kind === TOKEN || facts.kind === LOGIT;
     const label = h("input", {
       type: "text",
-      class: `wb-explorer-label${ownName ? " wb-explorer-own-name" : ""}`,
+      class: `wbx-label${ownName ? " wbx-own-name" : ""}`,
       dir: "auto",
       value: visible(facts.label) === "∅" ? "" : facts.label,
       placeholder: ownName ? visible(facts.token) : facts.kind === FEATURE ? "Name this feature" : kindOf(facts),
       title: facts.label === "" ? "Click to name this node" : facts.label,
       "aria-label": "Label of this node",
-      "data-testid": "label",
+      testid: "label",
       spellcheck: "false",
       autocomplete: "off",
       onchange: () => this.#state.setLabel(facts.id, label.value.trim()),
@@ -188,48 +189,81 @@ export class Details {
     });
     return h(
       "header",
-      { class: "wb-explorer-header" },
+      { class: "wbx-header" },
       h(
         "div",
-        { class: "wb-explorer-kind" },
+        { class: "wbx-kind" },
         glyph(facts.kind),
         `${kindOf(facts)} · ${layerOf(facts)}`,
         h(
           "button",
           {
-            type: "button",
-            class: "wb-explorer-pin",
+            class: "wbx-pin",
             "aria-pressed": String(pinned),
             "aria-label": pinned ? "Unpin" : "Pin",
             title: pinned ? "Unpin (P)" : "Pin (P)",
-            "data-testid": "pin-node",
+            testid: "pin-node",
             onclick: () => this.#state.togglePin(facts.id),
           },
           pinIcon(),
         ),
       ),
       label,
+      this.#supernode(facts.id),
       h(
         "div",
-        { class: "wb-explorer-numbers" },
+        { class: "wbx-numbers" },
         h(
           "span",
           {},
           "At ",
-          h("span", { class: "wb-token wb-explorer-chip" }, tokenAt(facts, info)),
+          h("span", { class: "wb-token wbx-chip" }, tokenAt(facts, info)),
           ` position ${facts.position}`,
         ),
         ...numbersOf(facts).map(([name, value]) => h("span", {}, `${name} `, h("b", {}, value))),
-        h("code", { class: "wb-explorer-id", title: "The node’s id in graph.nodes" }, facts.id),
+        h("code", { class: "wbx-id", title: "The node’s id in graph.nodes" }, facts.id),
       ),
-      meaningOf(facts.kind) !== "" && h("p", { class: "wb-explorer-meaning" }, meaningOf(facts.kind)),
+      meaningOf(facts.kind) !== "" && h("p", { class: "wbx-meaning" }, meaningOf(facts.kind)),
+    );
+  }
+
+  /** The supernode of a node, to be renamed or left. */
+  #supernode(id: string): HTMLElement | null {
+    const group = groupOf(this.#state.groups, id);
+    if (!group) return null;
+    const field = h("input", {
+      type: "text",
+      class: "wbx-card-field",
+      dir: "auto",
+      value: group.name,
+      "aria-label": "Name of the supernode",
+      testid: "group-name",
+      spellcheck: "false",
+      autocomplete: "off",
+      onchange: () => this.#state.renameGroup(group.name, field.value),
+      onkeydown: (event) => {
+        const { key } = event as KeyboardEvent;
+        if (key === "Escape") field.value = group.name;
+        if (key === "Enter" || key === "Escape") field.blur();
+        if (key === "Escape") event.stopPropagation();
+      },
+    });
+    const button = (text: string, title: string, testid: string, act: () => void) =>
+      h("button", { class: "wbx-small", title, "aria-label": title, testid: testid, onclick: act }, text);
+    return h(
+      "div",
+      { class: "wbx-supernode", role: "group", "aria-label": "Supernode" },
+      h("span", { class: "wb-muted" }, `In (${group.ids.length})`),
+      field,
+      button("Leave", "Take this node out of the supernode", "leave-group", () => this.#state.leave([id])),
+      button("Ungroup", "Give the supernode up", "ungroup", () => this.#state.ungroup(group.name)),
     );
   }
 
   /** Say where the lists come from when they are not the whole answer. */
   #sourceNote(known: Known): HTMLElement | null {
     const carried = `the ${n(this.#state.graph.edges.size)} strongest edges, which came with the widget`;
-    const note = (text: string) => h("p", { class: "wb-explorer-note", "data-testid": "source" }, text);
+    const note = (text: string) => h("p", { class: "wbx-note", testid: "source" }, text);
     if (known.kind === "no kernel") return note(`No kernel to ask: these are among ${carried}.`);
     if (known.kind === "failed") return note(`These are among ${carried}.`);
     if (known.kind === "asking" && known.slow) return note("Asking Python for all edges …");
@@ -250,12 +284,7 @@ export class Details {
       };
       const whole = known.kind === "whole" || known.kind === "complete" || facts.kind === LOGIT;
       const text = whole || title === "Incoming" ? reasons[title]! : "None of the edges at hand begins here.";
-      return h(
-        "section",
-        { class: "wb-explorer-end wb-explorer-empty" },
-        h("h4", {}, title),
-        h("p", { class: "wb-explorer-hint" }, text),
-      );
+      return h("section", { class: "wbx-end wbx-empty" }, h("h4", {}, title), h("p", { class: "wbx-hint" }, text));
     }
     const most = Math.max(...end.share.map(Math.abs), 1e-9);
     const rows = end.ids.map((id, at) => {
@@ -301,9 +330,9 @@ export class Details {
           : "Total effect on the logits over all paths";
     return h(
       "section",
-      { class: "wb-explorer-end" },
+      { class: "wbx-end" },
       h("h4", { title: explained }, title, note !== null && h("span", { class: "wb-muted" }, note)),
-      h("ul", { class: "wb-explorer-list", "data-testid": testid, "aria-label": title }, ...items),
+      h("ul", { class: "wbx-list", testid: testid, "aria-label": title }, ...items),
     );
   }
 
@@ -318,8 +347,7 @@ export class Details {
         h(
           "button",
           {
-            type: "button",
-            class: "wb-explorer-node-chip",
+            class: "wbx-node-chip",
             "data-id": id,
             "aria-current": id === current ? "true" : undefined,
             title: `${nameOf(facts)} · ${kindOf(facts)}, ${layerOf(facts)}, position ${facts.position}`,
@@ -336,7 +364,7 @@ export class Details {
     });
     return h(
       "div",
-      { class: "wb-explorer-choice", role: "group", "aria-label": title, "data-testid": testid },
+      { class: "wbx-choice", role: "group", "aria-label": title, testid: testid },
       h("span", { class: "wb-muted" }, `${title} (${ids.length})`),
       ...chips,
       ids.length > 60 && h("span", { class: "wb-muted" }, `and ${n(ids.length - 60)} more`),

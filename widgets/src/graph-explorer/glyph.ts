@@ -33,7 +33,7 @@ const SHAPES: [string, Record<string, string>][] = [
 /** Return the shape of a kind of node, in its colour. */
 export function glyph(kind: number, size = 11): SVGSVGElement {
   const picture = svg(size, [SHAPES[kind]!]);
-  picture.setAttribute("class", `wb-explorer-glyph wb-explorer-kind-${KINDS[kind]}`);
+  picture.setAttribute("class", `wbx-glyph wbx-kind-${KINDS[kind]}`);
   return picture;
 }
 
@@ -42,14 +42,14 @@ export function pinIcon(): SVGSVGElement {
     ["path", { d: "M4 1h4l-.4 3.2L9.4 6.4v.9H2.6v-.9l1.8-2.2Z" }],
     ["path", { d: "M6 7.3V11", "stroke-width": "1.2" }],
   ]);
-  picture.setAttribute("class", "wb-explorer-icon");
+  picture.setAttribute("class", "wbx-icon");
   return picture;
 }
 
 /** Return a button's picture of lines. */
 function lines(path: string): SVGSVGElement {
   const picture = svg(13, [["path", { d: path }]]);
-  picture.setAttribute("class", "wb-explorer-icon wb-explorer-lines");
+  picture.setAttribute("class", "wbx-icon wbx-lines");
   return picture;
 }
 

@@ -6,6 +6,7 @@ const KEYS: [string, string][] = [
   ["Click", "select a node and list its edges"],
   ["Shift-click", "add to the selection"],
   ["Drag", "select all in a rectangle; with Shift, add them"],
+  ["Hold G and click, G", "group the clicked nodes, or those selected, into a supernode"],
   ["Ctrl/⌘-click, P", "pin: the name stays visible"],
   ["↑ ↓", "walk along the strongest edge out of or into the node"],
   ["← →", "walk to the neighbour in the layer"],
@@ -27,7 +28,7 @@ export class Help {
     const id = uid("help");
     this.panel = h(
       "div",
-      { id, class: "wb-explorer-help", role: "region", "aria-label": "Keys and gestures", hidden: true },
+      { id, class: "wbx-help", role: "region", "aria-label": "Keys and gestures", hidden: true },
       h("dl", {}, ...KEYS.flatMap(([keys, meaning]) => [h("dt", {}, keys), h("dd", {}, meaning)])),
       h(
         "p",
@@ -39,12 +40,11 @@ export class Help {
     this.button = h(
       "button",
       {
-        type: "button",
-        class: "wb-explorer-button wb-explorer-round",
+        class: "wbx-button wbx-round",
         "aria-label": "Keys and gestures",
         "aria-controls": id,
         "aria-expanded": "false",
-        "data-testid": "help",
+        testid: "help",
         onclick: () => this.toggle(this.panel.hidden),
       },
       "?",

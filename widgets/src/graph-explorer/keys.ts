@@ -10,7 +10,11 @@ const isText = (target: EventTarget | null) =>
   target instanceof HTMLInputElement && (target.type === "text" || target.type === "search");
 
 /** Let keys act anywhere in a widget but in its text fields: undo, redo, and single ones; return what ends it. */
-export function widgetKeys(root: HTMLElement, state: State, single: Record<string, () => void>): () => void {
+export function widgetKeys(
+  root: HTMLElement,
+  state: State,
+  single: Record<string, (event: KeyboardEvent) => void>,
+): () => void {
   const { history } = state;
   const plain = onKeys(single);
   const listener = (event: KeyboardEvent) => {

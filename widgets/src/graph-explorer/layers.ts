@@ -26,7 +26,7 @@ export class Layers {
     this.#draw = draw;
     this.#before = before;
     this.elements = Object.fromEntries(
-      LAYERS.map((layer) => [layer, h("canvas", { class: `wb-explorer-layer wb-explorer-${layer}` })]),
+      LAYERS.map((layer) => [layer, h("canvas", { class: `wbx-layer wbx-${layer}` })]),
     ) as Record<Layer, HTMLCanvasElement>;
   }
 

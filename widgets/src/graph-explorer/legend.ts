@@ -35,10 +35,10 @@ export class Legend {
   readonly #errors: HTMLInputElement;
   readonly #biases: HTMLInputElement;
   readonly #density: HTMLInputElement;
-  readonly #densityText = h("output", { class: "wb-explorer-density-value" });
+  readonly #densityText = h("output", { class: "wbx-density-value" });
   readonly #links: HTMLSelectElement;
   readonly #colours: HTMLSelectElement;
-  readonly #signs = h("span", { class: "wb-explorer-signs" });
+  readonly #signs = h("span", { class: "wbx-signs" });
 
   constructor(state: State) {
     this.#state = state;
@@ -54,7 +54,7 @@ export class Legend {
       step: 1,
       disabled: !known,
       title: known ? WITH : WITHOUT,
-      "data-testid": "density",
+      testid: "density",
       oninput: () => state.slide("density_threshold", densityAt(Number(this.#density.value))),
       onchange: () => state.history.release(),
     });
@@ -66,16 +66,10 @@ export class Legend {
       state.set("colour_by", value),
     );
     const shape = (kind: number, text: string, input?: HTMLInputElement) =>
-      h(
-        input ? "label" : "span",
-        { class: `wb-explorer-key${input ? " wb-explorer-toggle" : ""}` },
-        input,
-        glyph(kind),
-        text,
-      );
+      h(input ? "label" : "span", { class: `wbx-key${input ? " wbx-toggle" : ""}` }, input, glyph(kind), text);
     this.element = h(
       "div",
-      { class: "wb-explorer-legend", role: "group", "aria-label": "Shapes, colours and what is drawn" },
+      { class: "wbx-legend", role: "group", "aria-label": "Shapes, colours and what is drawn" },
       shape(FEATURE, "feature"),
       shape(TOKEN, "token"),
       shape(LOGIT, "logit"),
@@ -83,13 +77,13 @@ export class Legend {
       shape(BIAS, "bias", this.#biases),
       h(
         "span",
-        { class: "wb-explorer-key wb-explorer-density", title: known ? WITH : WITHOUT, "data-known": String(known) },
+        { class: "wbx-key wbx-density", title: known ? WITH : WITHOUT, "data-known": String(known) },
         h("label", { for: id }, "Density"),
         this.#density,
         this.#densityText,
       ),
-      h("label", { class: "wb-explorer-key wb-explorer-choose" }, "Edges", this.#links),
-      h("label", { class: "wb-explorer-key wb-explorer-choose" }, "Colour", this.#colours, this.#signs),
+      h("label", { class: "wbx-key wbx-choose" }, "Edges", this.#links),
+      h("label", { class: "wbx-key wbx-choose" }, "Colour", this.#colours, this.#signs),
     );
     if (!known) {
       const why = uid("why");
@@ -114,8 +108,8 @@ export class Legend {
     const line = (name: string, text: string, title: string) =>
       h(
         "span",
-        { class: "wb-explorer-key", role: "img", "aria-label": title, title },
-        h("i", { class: `wb-explorer-line wb-explorer-${name}` }),
+        { class: "wbx-key", role: "img", "aria-label": title, title },
+        h("i", { class: `wbx-line wbx-${name}` }),
         text,
       );
     if (colours === "sign") {
@@ -130,7 +124,7 @@ export class Legend {
   #toggle(trait: "show_errors" | "show_biases"): HTMLInputElement {
     const input = h("input", {
       type: "checkbox",
-      "data-testid": trait,
+      testid: trait,
       onchange: () => this.#state.set(trait, input.checked),
     });
     return input;
@@ -146,10 +140,10 @@ function choice(
   const select = h(
     "select",
     {
-      class: "wb-explorer-select",
+      class: "wbx-select",
       "aria-label": label,
       title: label,
-      "data-testid": testid,
+      testid: testid,
       onchange: () => chosen(select.value),
     },
     ...Object.entries(options).map(([value, text]) => h("option", { value }, text)),

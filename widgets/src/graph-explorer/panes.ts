@@ -2,6 +2,7 @@
 
 import { diffPane } from "./panes/diff";
 import { pathsPane } from "./panes/paths";
+import { subgraphPane } from "./panes/subgraph";
 import { tablePane } from "./panes/table";
 import type { Change, State } from "./state";
 
@@ -22,4 +23,4 @@ export interface Pane {
 export type MakePane = (state: State, go: (id: string) => void) => Pane;
 
 /** The panes in the order of their tabs, which stand after the graph's own. Each names itself. */
-export const PANES: readonly MakePane[] = [tablePane, pathsPane, diffPane];
+export const PANES: readonly MakePane[] = [subgraphPane, tablePane, pathsPane, diffPane];

@@ -66,7 +66,7 @@ export class Pointer {
   /** With the space bar held, a drag shifts the graph instead of drawing a rectangle. */
   holdSpace(held: boolean): void {
     this.#space = held;
-    this.#canvas.classList.toggle("wb-explorer-grab", held || this.#panning !== null);
+    this.#canvas.classList.toggle("wbx-grab", held || this.#panning !== null);
   }
 
   /** Give up the rectangle that is being drawn; return whether there was one. */

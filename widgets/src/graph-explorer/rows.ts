@@ -24,14 +24,13 @@ export interface RowOptions {
 
 /** Return the row of a node. */
 export function nodeRow(facts: Facts, info: Info, options: RowOptions, actions: RowActions): HTMLLIElement {
-  const bar = h("span", { class: `wb-explorer-bar wb-explorer-${options.bar?.colour ?? "feature"}` });
+  const bar = h("span", { class: `wbx-bar wbx-${options.bar?.colour ?? "feature"}` });
   bar.style.setProperty("--wb-size", String(options.bar?.size ?? 0));
   const ownPlace = facts.kind === TOKEN || facts.kind === LOGIT;
   const button = h(
     "button",
     {
-      type: "button",
-      class: "wb-explorer-row",
+      class: "wbx-row",
       "data-id": facts.id,
       "data-drawn": String(options.drawn),
       "aria-label": `${options.value}: ${sentence(facts, info)}`,
@@ -43,16 +42,16 @@ export function nodeRow(facts: Facts, info: Info, options: RowOptions, actions: 
       onclick: () => actions.go(facts.id),
     },
     glyph(facts.kind, 10),
-    h("span", { class: "wb-explorer-row-name" }, nameOf(facts)),
+    h("span", { class: "wbx-row-name" }, nameOf(facts)),
     h(
       "span",
-      { class: "wb-explorer-row-place" },
+      { class: "wbx-row-place" },
       `${shortLayer(facts)} `,
       !ownPlace && h("span", { class: "wb-token" }, tokenAt(facts, info)),
       h("sub", {}, facts.position),
     ),
     options.bar && bar,
-    h("span", { class: "wb-explorer-row-value" }, options.value),
+    h("span", { class: "wbx-row-value" }, options.value),
   );
   return h("li", {}, button);
 }

@@ -24,7 +24,7 @@ export class SearchBox {
   readonly #found: Found;
   readonly #input: HTMLInputElement;
   readonly #list: HTMLUListElement;
-  readonly #status = h("div", { class: "wb-explorer-search-count wb-muted", role: "status" });
+  readonly #status = h("div", { class: "wbx-search-count wb-muted", role: "status" });
   readonly #panel: HTMLElement;
   #ids: string[] = [];
   #at = -1;
@@ -33,10 +33,10 @@ export class SearchBox {
     this.#state = state;
     this.#found = found;
     const id = uid("found");
-    this.#list = h("ul", { id, class: "wb-explorer-found", role: "listbox", "aria-label": "Nodes found" });
+    this.#list = h("ul", { id, class: "wbx-found", role: "listbox", "aria-label": "Nodes found" });
     this.#input = h("input", {
       type: "search",
-      class: "wb-explorer-search-field",
+      class: "wbx-search-field",
       placeholder: "Find a node",
       title: "Find nodes by label, token or id (/)",
       role: "combobox",
@@ -46,7 +46,7 @@ export class SearchBox {
       "aria-expanded": "false",
       autocomplete: "off",
       spellcheck: "false",
-      "data-testid": "search",
+      testid: "search",
       oninput: () => this.#search(),
       onfocus: () => this.#search(),
       onblur: () => this.#close(),
@@ -60,11 +60,11 @@ export class SearchBox {
     this.#panel = h(
       "div",
       // A press on the list must not take the focus from the field, which would close the list.
-      { class: "wb-explorer-search-panel", hidden: true, onpointerdown: (event) => event.preventDefault() },
+      { class: "wbx-search-panel", hidden: true, onpointerdown: (event) => event.preventDefault() },
       this.#status,
       this.#list,
     );
-    this.element = h("div", { class: "wb-explorer-search", role: "search" }, this.#input, this.#panel);
+    this.element = h("div", { class: "wbx-search", role: "search" }, this.#input, this.#panel);
   }
 
   focus(): void {
@@ -95,7 +95,7 @@ export class SearchBox {
       {
         id: uid("option"),
         role: "option",
-        class: "wb-explorer-option",
+        class: "wbx-option",
         "aria-selected": "false",
         "aria-label": sentence(facts, this.#state.graph.info),
         "data-id": id,
@@ -104,10 +104,10 @@ export class SearchBox {
         onclick: (event) => this.#choose(id, (event as MouseEvent).shiftKey),
       },
       glyph(facts.kind, 10),
-      h("span", { class: "wb-explorer-row-name" }, nameOf(facts)),
+      h("span", { class: "wbx-row-name" }, nameOf(facts)),
       h(
         "span",
-        { class: "wb-explorer-row-place" },
+        { class: "wbx-row-place" },
         `${shortLayer(facts)} `,
         h("span", { class: "wb-token" }, tokenAt(facts, this.#state.graph.info)),
         h("sub", {}, facts.position),

@@ -19,14 +19,14 @@ export class Handle {
     this.#state = state;
     const by = (step: number) => () => this.#set(state.height + step);
     this.element = h("div", {
-      class: "wb-explorer-handle",
+      class: "wbx-handle",
       role: "separator",
       tabindex: 0,
       "aria-orientation": "horizontal",
       "aria-label": "Height of the widget",
       "aria-valuemin": LOWEST,
       title: "Drag to make it higher or lower (arrow keys)",
-      "data-testid": "height",
+      testid: "height",
       onkeydown: onKeys({ ArrowDown: by(STEP), ArrowUp: by(-STEP) }),
       onpointerdown: (event) => this.#down(event as PointerEvent),
       onpointermove: (event) => {
@@ -75,9 +75,8 @@ export class FullScreen {
     this.button = h(
       "button",
       {
-        type: "button",
-        class: "wb-explorer-button wb-explorer-square",
-        "data-testid": "full-screen",
+        class: "wbx-button wbx-square",
+        testid: "full-screen",
         hidden: !document.fullscreenEnabled,
         onclick: () => void this.toggle(),
       },

@@ -98,10 +98,10 @@ export class Stage {
     for (const layer of LAYERS) {
       if (layer !== "hover") this.#layers.elements[layer].setAttribute("aria-hidden", "true");
     }
-    this.#window = h("div", { class: "wb-explorer-window" }, ...Object.values(this.#layers.elements));
-    this.#spacer = h("div", { class: "wb-explorer-spacer" }, this.#window);
-    this.#scroller = h("div", { class: "wb-explorer-scroller", onscroll: () => this.#redraw() }, this.#spacer);
-    this.element = h("div", { class: "wb-explorer-stage" }, this.#scroller);
+    this.#window = h("div", { class: "wbx-window" }, ...Object.values(this.#layers.elements));
+    this.#spacer = h("div", { class: "wbx-spacer" }, this.#window);
+    this.#scroller = h("div", { class: "wbx-scroller", onscroll: () => this.#redraw() }, this.#spacer);
+    this.element = h("div", { class: "wbx-stage" }, this.#scroller);
     this.#pointer = new Pointer(this.canvas, this, gestures);
   }
 

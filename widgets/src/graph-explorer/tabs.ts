@@ -23,9 +23,9 @@ export class Tabs {
           id: own,
           type: "button",
           role: "tab",
-          class: "wb-explorer-tab",
+          class: "wbx-tab",
           "aria-controls": panel,
-          "data-testid": `tab-${tab.key}`,
+          testid: `tab-${tab.key}`,
           onclick: () => choose(tab.key),
         },
         tab.name,
@@ -42,7 +42,7 @@ export class Tabs {
     this.element = h(
       "div",
       {
-        class: "wb-explorer-tabs",
+        class: "wbx-tabs",
         role: "tablist",
         "aria-label": "Views of the graph",
         hidden: tabs.length < 2,

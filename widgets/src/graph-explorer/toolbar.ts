@@ -8,11 +8,7 @@ import type { State } from "./state";
 
 /** Return a button that a picture names; {@link say} names it in words. */
 function square(picture: Element, testid: string, act: () => void): HTMLButtonElement {
-  return h(
-    "button",
-    { type: "button", class: "wb-explorer-button wb-explorer-square", "data-testid": testid, onclick: act },
-    picture,
-  );
+  return h("button", { class: "wbx-button wbx-square", testid: testid, onclick: act }, picture);
 }
 
 function say(button: HTMLButtonElement, text: string, enabled: boolean): void {
@@ -29,9 +25,10 @@ export class Toolbar {
   readonly actions: HTMLElement;
   readonly #state: State;
   readonly #slider: HTMLInputElement;
-  readonly #value = h("output", { class: "wb-explorer-threshold-value" });
-  readonly #counts = h("div", { class: "wb-explorer-counts", "data-testid": "counts" });
+  readonly #value = h("output", { class: "wbx-threshold-value" });
+  readonly #counts = h("div", { class: "wbx-counts", testid: "counts" });
   readonly #pin: HTMLButtonElement;
+  readonly #group: HTMLButtonElement;
   readonly #clear: HTMLButtonElement;
   readonly #undo: HTMLButtonElement;
   readonly #redo: HTMLButtonElement;
@@ -45,7 +42,7 @@ export class Toolbar {
       min: 0,
       max: 100,
       step: 1,
-      "data-testid": "threshold",
+      testid: "threshold",
       oninput: () => state.slide("node_threshold", Number(this.#slider.value) / 100),
       onchange: () => state.history.release(),
     });
@@ -55,20 +52,28 @@ export class Toolbar {
     this.#pin = h(
       "button",
       {
-        type: "button",
-        class: "wb-explorer-button",
-        "data-testid": "pin",
+        class: "wbx-button",
+        testid: "pin",
         onclick: () => state.current !== null && state.togglePin(state.current),
       },
       pinIcon(),
       h("span", {}, "Pin"),
     );
+    this.#group = h(
+      "button",
+      {
+        class: "wbx-button",
+        testid: "group",
+        title: "Group the selected nodes into a supernode (G); or hold G and click nodes",
+        onclick: () => state.group(state.selected),
+      },
+      "Group",
+    );
     this.#clear = h(
       "button",
       {
-        type: "button",
-        class: "wb-explorer-button",
-        "data-testid": "clear",
+        class: "wbx-button",
+        testid: "clear",
         title: "Select nothing (Esc)",
         onclick: clear,
       },
@@ -76,17 +81,18 @@ export class Toolbar {
     );
     this.actions = h(
       "div",
-      { class: "wb-explorer-actions" },
-      h("div", { class: "wb-explorer-pair", role: "group", "aria-label": "Steps" }, this.#undo, this.#redo),
+      { class: "wbx-actions" },
+      h("div", { class: "wbx-pair", role: "group", "aria-label": "Steps" }, this.#undo, this.#redo),
       this.#pin,
+      this.#group,
       this.#clear,
     );
     this.element = h(
       "div",
-      { class: "wb-explorer-toolbar", role: "group", "aria-label": "Tools" },
+      { class: "wbx-toolbar", role: "group", "aria-label": "Tools" },
       h(
         "div",
-        { class: "wb-explorer-threshold" },
+        { class: "wbx-threshold" },
         h(
           "label",
           { for: id, title: "Nodes are drawn by influence, the largest first, until they carry this share of it." },
@@ -115,6 +121,7 @@ export class Toolbar {
     this.#pin.disabled = current === null;
     this.#pin.setAttribute("aria-pressed", String(isPinned));
     this.#pin.title = current === null ? "Select a node to pin it (P)" : isPinned ? "Unpin (P)" : "Pin (P)";
+    this.#group.disabled = selected.length < 2;
     this.#clear.disabled = selected.length === 0;
   }
 

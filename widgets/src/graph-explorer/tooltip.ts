@@ -9,8 +9,8 @@ const GAP = 14;
 
 export class Tooltip {
   readonly element = h("div", {
-    class: "wb-explorer-tooltip",
-    "data-testid": "tooltip",
+    class: "wbx-tooltip",
+    testid: "tooltip",
     "aria-hidden": true,
     hidden: true,
   });
@@ -28,17 +28,17 @@ export class Tooltip {
       this.element,
       h(
         "div",
-        { class: "wb-explorer-tooltip-kind" },
+        { class: "wbx-tooltip-kind" },
         glyph(facts.kind),
         `${kind} · ${layerOf(facts)}`,
         !ownPlace && " · ",
         !ownPlace && h("span", { class: "wb-token" }, tokenAt(facts, info)),
         ` · position ${facts.position}`,
       ),
-      name !== kind && h("div", { class: `wb-explorer-tooltip-name${ownPlace ? " wb-token" : ""}` }, name),
+      name !== kind && h("div", { class: `wbx-tooltip-name${ownPlace ? " wb-token" : ""}` }, name),
       h(
         "div",
-        { class: "wb-explorer-tooltip-numbers" },
+        { class: "wbx-tooltip-numbers" },
         ...numbersOf(facts).map(([what, value]) => h("span", {}, `${what} `, h("b", {}, value))),
       ),
       meaningOf(facts.kind) !== "" && h("div", { class: "wb-muted" }, meaningOf(facts.kind)),

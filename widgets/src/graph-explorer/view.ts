@@ -3,6 +3,7 @@
 import { h } from "../kit/dom";
 import { claimKeys } from "../kit/keyboard";
 import { type Colours, watchTheme } from "../kit/theme";
+import { Collector } from "./collector";
 import { sentence } from "./describe";
 import { Details } from "./details";
 import { graphKeys, widgetKeys } from "./keys";
@@ -45,7 +46,8 @@ export class View {
   /** The pane in sight; null while that is the graph. */
   #pane: Pane | null = null;
   #searched: number[] = [];
-  readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", "data-testid": "live" });
+  readonly #collector: Collector;
+  readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
   readonly #ends: (() => void)[] = [];
 
   constructor(state: State) {
@@ -62,6 +64,10 @@ export class View {
     this.#zoom = new ZoomBar(this.#stage);
     this.#handle = new Handle(state);
     this.#legend = new Legend(state);
+    this.#collector = new Collector(state, (name) => {
+      this.#remark();
+      if (name !== null) this.#live.textContent = `Grouped as ${name}.`;
+    });
     this.#toolbar = new Toolbar(state, () => state.set("selected_ids", []));
     this.#search = new SearchBox(state, {
       mark: (nodes) => {
@@ -97,22 +103,22 @@ export class View {
     );
     this.#stage.canvas.addEventListener("blur", () => state.hover(null));
     this.#panes = PANES.map((make) => make(state, (id) => this.#go(id)));
-    const canvas = h("div", { class: "wb-explorer-graph" }, this.#legend.element, this.#stage.element);
+    const canvas = h("div", { class: "wbx-graph" }, this.#legend.element, this.#stage.element);
     this.#tabs = new Tabs([{ key: "graph", name: "Graph", element: canvas }, ...this.#panes], (key) =>
       state.set("view", key),
     );
-    for (const { element } of this.#panes) element.classList.add("wb-explorer-pane");
+    for (const { element } of this.#panes) element.classList.add("wbx-pane");
     this.element = h(
       "div",
-      { class: "wb wb-explorer", "data-testid": "graph-explorer" },
+      { class: "wb wb-explorer", testid: "graph-explorer" },
       this.#toolbar.element,
       h(
         "div",
-        { class: "wb-explorer-body" },
+        { class: "wbx-body" },
         h(
           "div",
-          { class: "wb-explorer-main" },
-          h("div", { class: "wb-explorer-strip" }, this.#tabs.element, this.#zoom.element),
+          { class: "wbx-main" },
+          h("div", { class: "wbx-strip" }, this.#tabs.element, this.#zoom.element),
           canvas,
           ...this.#panes.map(({ element }) => element),
           help.panel,
@@ -126,9 +132,12 @@ export class View {
     Object.assign(this.element, { nodePosition: (id: string) => this.nodePosition(id) });
     this.#ends.push(
       claimKeys(this.element),
+      this.#collector.watch(this.element),
       widgetKeys(this.element, state, {
         f: () => void this.#screen.toggle(),
         F: () => void this.#screen.toggle(),
+        g: (event) => this.#collector.begin(event),
+        G: (event) => this.#collector.begin(event),
         "/": () => this.#search.focus(),
         "?": () => help.toggle(!help.open),
       }),
@@ -254,7 +263,8 @@ export class View {
     const id = this.#id(node);
     if (id === null) {
       if (!event.shiftKey) this.#state.set("selected_ids", []);
-    } else if (event.ctrlKey || event.metaKey) this.#state.togglePin(id);
+    } else if (this.#collector.take(id)) this.#remark();
+    else if (event.ctrlKey || event.metaKey) this.#state.togglePin(id);
     else this.#state.select(id, event.shiftKey);
   }
 
@@ -267,7 +277,8 @@ export class View {
   #remark(): void {
     const { graph, highlighted } = this.#state;
     const elsewhere = highlighted.map((id) => graph.index.get(id)).filter((node) => node !== undefined);
-    this.#stage.setMarked([...new Set([...this.#searched, ...elsewhere])]);
+    const collected = this.#collector.ids.map((id) => graph.index.get(id)!);
+    this.#stage.setMarked([...new Set([...this.#searched, ...elsewhere, ...collected])]);
   }
 
   #reveal(id: string | null): void {

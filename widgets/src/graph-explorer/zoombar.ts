@@ -21,11 +21,10 @@ export class ZoomBar {
       h(
         "button",
         {
-          type: "button",
-          class: "wb-explorer-zoom-button",
+          class: "wbx-zoom-button",
           "aria-label": label,
           title: label,
-          "data-testid": testid,
+          testid: testid,
           onclick: act,
         },
         text,
@@ -34,7 +33,7 @@ export class ZoomBar {
     this.#reset = button("", "", "zoom-reset", () => of.resetZoom());
     this.element = h(
       "div",
-      { class: "wb-explorer-zoom", role: "group", "aria-label": "Zoom" },
+      { class: "wbx-zoom", role: "group", "aria-label": "Zoom" },
       this.#out,
       this.#reset,
       button("+", "Zoom in (+), or Ctrl and the wheel", "zoom-in", () => of.zoomIn()),

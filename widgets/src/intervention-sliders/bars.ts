@@ -59,8 +59,8 @@ export class Bars {
   readonly #headline = h("p", { class: "sliders-headline" });
   readonly #body = h("tbody");
   readonly #axis = h("span", { class: "sliders-axis" });
-  readonly #kl = h("span", { "data-testid": "kl" });
-  readonly #time = h("span", { "data-testid": "milliseconds" });
+  readonly #kl = h("span", { testid: "kl" });
+  readonly #time = h("span", { testid: "milliseconds" });
   readonly #rows = new Map<number, Cells>();
 
   constructor() {
@@ -156,7 +156,7 @@ function makeRow(bar: Bar): Cells {
   const row = h(
     "tr",
     others
-      ? { class: "sliders-others wb-muted", "data-testid": "others" }
+      ? { class: "sliders-others wb-muted", testid: "others" }
       : { "data-token": bar.token, "data-token-id": bar.id },
     h(
       "th",

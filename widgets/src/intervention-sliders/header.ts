@@ -28,7 +28,7 @@ export class Header {
         onchange: () => actions.mode(mode),
       }),
     );
-    this.#reset = h("button", { type: "button", "data-testid": "reset", onclick: actions.reset }, "Reset all");
+    this.#reset = h("button", { testid: "reset", onclick: actions.reset }, "Reset all");
     this.element = h(
       "header",
       { class: "sliders-header" },
@@ -38,7 +38,7 @@ export class Header {
         { class: "sliders-tools" },
         h(
           "div",
-          { class: "sliders-modes", role: "radiogroup", "aria-label": "Mode", "data-testid": "mode" },
+          { class: "sliders-modes", role: "radiogroup", "aria-label": "Mode", testid: "mode" },
           ...this.#inputs.map((input) =>
             h("label", { title: MODES[input.value as Mode] }, input, h("span", {}, input.value)),
           ),

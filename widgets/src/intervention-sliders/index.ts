@@ -41,9 +41,9 @@ class Sliders {
   readonly #rows = new Map<string, Row>();
   readonly #bars = new Bars();
   readonly #notice = new Notice();
-  readonly #status = h("span", { class: "sliders-status wb-muted", role: "status", "data-testid": "status" });
+  readonly #status = h("span", { class: "sliders-status wb-muted", role: "status", testid: "status" });
   readonly #empty = h("p", { class: "sliders-empty wb-muted" });
-  readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", "data-testid": "live" });
+  readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
   readonly #cleanups: (() => void)[] = [];
   #slow = false;
   #slowTimer: ReturnType<typeof setTimeout> | undefined;
@@ -66,7 +66,7 @@ class Sliders {
     const nodes = count(this.#rows.size, "feature");
     this.#root = h(
       "section",
-      { class: "wb sliders", "aria-label": "Intervention sliders", "data-testid": "intervention-sliders" },
+      { class: "wb sliders", "aria-label": "Intervention sliders", testid: "intervention-sliders" },
       this.#header.element,
       h(
         "div",

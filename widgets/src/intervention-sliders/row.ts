@@ -40,7 +40,6 @@ export class Row {
       h(
         "button",
         {
-          type: "button",
           title,
           "data-factor": factor,
           "aria-label": `${text} ${name}`,

@@ -3,17 +3,21 @@
 type Child = Node | string | number | null | undefined | false;
 type Props = Record<string, string | number | boolean | EventListener | undefined>;
 
-/** Return a new element; props that begin with "on" are listeners, true is an empty attribute, false none. */
+/**
+ * Return a new element; props that begin with "on" are listeners, true is an empty attribute, false none. `testid` is
+ * its name for tests, and a button submits nothing.
+ */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   props: Props = {},
   ...children: Child[]
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
+  if (tag === "button") element.setAttribute("type", "button");
   for (const [name, value] of Object.entries(props)) {
     if (value === undefined || value === false) continue;
     if (typeof value === "function") element.addEventListener(name.slice(2), value);
-    else element.setAttribute(name, value === true ? "" : String(value));
+    else element.setAttribute(name === "testid" ? "data-testid" : name, value === true ? "" : String(value));
   }
   fill(element, ...children);
   return element;

@@ -27,11 +27,7 @@ export class Notice {
     fill(
       this.element,
       h("span", { class: "wb-notice-text" }, message),
-      h(
-        "button",
-        { type: "button", class: "wb-notice-close", "aria-label": "Dismiss", onclick: () => this.clear() },
-        "×",
-      ),
+      h("button", { class: "wb-notice-close", "aria-label": "Dismiss", onclick: () => this.clear() }, "×"),
     );
   }
 }

@@ -10,7 +10,7 @@ export class Tip {
     class: "wb-tip",
     role: "tooltip",
     popover: "manual",
-    "data-testid": "tip",
+    testid: "tip",
     hidden: true,
   });
 

@@ -34,7 +34,7 @@ class OperandGrid {
   readonly #sort: HTMLSelectElement;
   readonly #family: HTMLSelectElement;
   readonly #scale: HTMLSelectElement;
-  readonly #count = h("span", { class: "wb-muted", role: "status", "data-testid": "count" });
+  readonly #count = h("span", { class: "wb-muted", role: "status", testid: "count" });
   readonly #ramp = h("i", { class: "grid-ramp" });
   readonly #top = h("span");
   readonly #tip = new Tip();
@@ -51,7 +51,7 @@ class OperandGrid {
     const select = (name: string, trait: "sort" | "family" | "scale") => {
       const element = h("select", {
         "aria-label": name,
-        "data-testid": trait,
+        testid: trait,
         onchange: () => this.#set({ [trait]: element.value }),
       });
       return element;
@@ -69,7 +69,7 @@ class OperandGrid {
     const field = (label: string, element: Node) => h("label", { class: "grid-field" }, h("span", {}, label), element);
     this.#root = h(
       "section",
-      { class: "wb operand-grid", "aria-label": "Operand grids", "data-testid": "operand-grid" },
+      { class: "wb operand-grid", "aria-label": "Operand grids", testid: "operand-grid" },
       h(
         "header",
         { class: "grid-header" },
@@ -81,7 +81,7 @@ class OperandGrid {
           field("Sort by", this.#sort),
           field("Family", this.#family),
           field("Scale", this.#scale),
-          h("span", { class: "grid-legend wb-muted", "data-testid": "legend" }, "0", this.#ramp, this.#top),
+          h("span", { class: "grid-legend wb-muted", testid: "legend" }, "0", this.#ramp, this.#top),
         ),
       ),
       h("div", { class: "grid-body" }, this.#smalls.element, this.#large.element),

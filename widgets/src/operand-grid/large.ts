@@ -24,7 +24,7 @@ export class Large {
   readonly #plot: HTMLElement;
   readonly #rows = h("div", { class: "grid-rows", "aria-hidden": "true" });
   readonly #columns = h("div", { class: "grid-columns", "aria-hidden": "true" });
-  readonly #readout = h("p", { class: "grid-readout", role: "status", "data-testid": "readout" });
+  readonly #readout = h("p", { class: "grid-readout", role: "status", testid: "readout" });
   #grids: Grids = { a: [], b: [], all: [], maximum: 0 };
   #grid: Grid | null = null;
   #template = "";
@@ -33,7 +33,7 @@ export class Large {
 
   constructor(actions: LargeActions) {
     this.#actions = actions;
-    this.#plot = h("div", { class: "grid-plot", tabindex: 0, role: "application", "data-testid": "plot" });
+    this.#plot = h("div", { class: "grid-plot", tabindex: 0, role: "application", testid: "plot" });
     this.#plot.append(this.#canvas, this.#hover, this.#chosen);
     this.#plot.addEventListener("pointermove", (event) => this.#point(cellUnder(this.#canvas, event, this.#grids)));
     this.#plot.addEventListener("pointerleave", () => this.#leave());

@@ -16,9 +16,9 @@ export interface SmallActions {
 }
 
 export class Smalls {
-  readonly element = h("div", { class: "grid-smalls", role: "group", "aria-label": "Grids", "data-testid": "smalls" });
+  readonly element = h("div", { class: "grid-smalls", role: "group", "aria-label": "Grids", testid: "smalls" });
   readonly #actions: SmallActions;
-  readonly #more = h("button", { type: "button", class: "grid-more", onclick: () => this.#grow() });
+  readonly #more = h("button", { class: "grid-more", onclick: () => this.#grow() });
   #grids: Grids = { a: [], b: [], all: [], maximum: 0 };
   #shown: Grid[] = [];
   #sort: Sorting = "family";
@@ -100,7 +100,7 @@ export class Smalls {
     const said = `Feature ${name}, ${grid.family}${grid.detail && ` (${grid.detail})`}${known}, maximum ${plain(grid.maximum)}`;
     const button = h(
       "button",
-      { type: "button", class: "grid-small", "data-feature": name, "aria-label": said, "aria-pressed": "false" },
+      { class: "grid-small", "data-feature": name, "aria-label": said, "aria-pressed": "false" },
       canvas,
       h("span", { class: "grid-small-name" }, h("b", {}, name), h("span", {}, plain(grid.maximum))),
       h("span", { class: "grid-small-kind wb-muted" }, this.#sort === "family" ? kind : grid.family),

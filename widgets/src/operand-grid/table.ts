@@ -7,7 +7,7 @@ import { type Grid, type Grids, nameOf, strongest, valueAt } from "./state";
 const CELLS = 20;
 
 export class Tables {
-  readonly element = h("details", { class: "grid-tables", "data-testid": "tables" });
+  readonly element = h("details", { class: "grid-tables", testid: "tables" });
   readonly #features = h("tbody");
   readonly #cells = h("tbody");
   readonly #of = h("caption");
@@ -68,7 +68,7 @@ export class Tables {
   }
 
   #button(grid: Grid): HTMLElement {
-    return h("button", { type: "button", onclick: () => this.#choose(grid) }, nameOf(grid));
+    return h("button", { onclick: () => this.#choose(grid) }, nameOf(grid));
   }
 }
 

@@ -15,7 +15,7 @@ export class Bar {
   readonly element: HTMLElement;
   readonly #actions: BarActions;
   readonly #series = h("div", { class: "strip-series", role: "group", "aria-label": "Series" });
-  readonly #legend = h("div", { class: "strip-legend", "data-testid": "legend" });
+  readonly #legend = h("div", { class: "strip-legend", testid: "legend" });
   readonly #scale: HTMLSelectElement;
   readonly #fixed: HTMLInputElement;
   #full = 1;
@@ -23,7 +23,7 @@ export class Bar {
 
   constructor(actions: BarActions) {
     this.#actions = actions;
-    this.#scale = h("select", { "aria-label": "Full colour", "data-testid": "scale", onchange: () => this.#choose() });
+    this.#scale = h("select", { "aria-label": "Full colour", testid: "scale", onchange: () => this.#choose() });
     this.#fixed = h("input", {
       type: "number",
       min: 0,
@@ -90,7 +90,7 @@ export class Bar {
       const options = names.map((name, index) => h("option", { value: index }, name));
       const select = h(
         "select",
-        { "aria-label": "Series", "data-testid": "series", onchange: () => this.#actions.show([Number(select.value)]) },
+        { "aria-label": "Series", testid: "series", onchange: () => this.#actions.show([Number(select.value)]) },
         h("option", { value: "", disabled: true }, ""),
         ...options,
       );
@@ -100,7 +100,6 @@ export class Bar {
       h(
         "button",
         {
-          type: "button",
           class: "strip-chip",
           "data-series": index,
           "data-hue": index,

@@ -18,7 +18,7 @@ class TokenStrip {
   readonly #bar: Bar;
   readonly #strip: Strip;
   readonly #tip = new Tip();
-  readonly #facts = h("footer", { class: "strip-footer wb-muted", role: "status", "data-testid": "facts" });
+  readonly #facts = h("footer", { class: "strip-footer wb-muted", role: "status", testid: "facts" });
   readonly #cleanups: (() => void)[] = [];
   #values: ArrayLike<number>[] = [];
 
@@ -35,7 +35,7 @@ class TokenStrip {
     });
     this.#root = h(
       "section",
-      { class: "wb token-strip", "aria-label": "Token strip", "data-testid": "token-strip" },
+      { class: "wb token-strip", "aria-label": "Token strip", testid: "token-strip" },
       this.#bar.element,
       h("div", { class: "strip-text" }, this.#strip.element),
       this.#facts,

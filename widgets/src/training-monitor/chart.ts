@@ -24,7 +24,7 @@ export class Chart {
   readonly #raw = svg("path", { class: "monitor-raw" });
   readonly #line = svg("path", { class: "monitor-line" });
   readonly #drawing: SVGElement;
-  readonly #readout = h("span", { class: "wb-muted", "data-testid": "readout" });
+  readonly #readout = h("span", { class: "wb-muted", testid: "readout" });
   readonly #yLabels = h("div", { class: "monitor-y", "aria-hidden": "true" });
   readonly #xLabels = h("div", { class: "monitor-x", "aria-hidden": "true" });
   readonly #marks = h("div", { class: "monitor-marks", "aria-hidden": "true" });

@@ -39,18 +39,18 @@ class Monitor {
   readonly #requests: Requests;
   readonly #title = h("h3");
   readonly #facts = h("p", { class: "wb-muted monitor-facts" });
-  readonly #badge = h("span", { class: "monitor-badge", "data-testid": "phase" });
-  readonly #hold = h("button", { type: "button", "data-testid": "pause", onclick: () => this.#toggle() });
-  readonly #stop = h("button", { type: "button", "data-testid": "stop", onclick: () => void this.#ask("stop") });
+  readonly #badge = h("span", { class: "monitor-badge", testid: "phase" });
+  readonly #hold = h("button", { testid: "pause", onclick: () => this.#toggle() });
+  readonly #stop = h("button", { testid: "stop", onclick: () => void this.#ask("stop") });
   readonly #bar = h("progress", { max: 1, "aria-label": "Progress" });
-  readonly #done = h("span", { class: "wb-muted", "data-testid": "progress" });
+  readonly #done = h("span", { class: "wb-muted", testid: "progress" });
   readonly #tiles = new Tiles();
   readonly #chart = new Chart();
   readonly #layers = new Layers();
   readonly #tables = new Tables();
-  readonly #result = h("p", { class: "monitor-result", "data-testid": "result", hidden: true });
+  readonly #result = h("p", { class: "monitor-result", testid: "result", hidden: true });
   readonly #notice = new Notice();
-  readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", "data-testid": "live" });
+  readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
   readonly #cleanups: (() => void)[] = [];
   #frame = 0;
   #said = "";
@@ -66,7 +66,7 @@ class Monitor {
     const buttons = h("div", { class: "monitor-buttons", role: "group", "aria-label": "Run" }, this.#hold, this.#stop);
     this.#root = h(
       "section",
-      { class: "wb monitor", "aria-label": "Training monitor", "data-testid": "training-monitor" },
+      { class: "wb monitor", "aria-label": "Training monitor", testid: "training-monitor" },
       h("header", { class: "monitor-header" }, h("div", {}, this.#title, this.#facts), this.#badge, buttons),
       h("div", { class: "monitor-progress" }, this.#bar, this.#done),
       this.#notice.element,

@@ -10,7 +10,7 @@ const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTime
 const find = <T extends HTMLElement = HTMLElement>(root: Element, testid: string) =>
   root.querySelector<T>(`[data-testid="${testid}"]`)!;
 const rows = (root: Element, testid: string) =>
-  [...root.querySelectorAll<HTMLElement>(`[data-testid="${testid}"] .wb-explorer-row`)].map((row) => row.dataset.id);
+  [...root.querySelectorAll<HTMLElement>(`[data-testid="${testid}"] .wbx-row`)].map((row) => row.dataset.id);
 
 let cleanups: (() => void)[] = [];
 
@@ -216,7 +216,7 @@ describe("zoom", () => {
 
   it("keeps what is under the pointer there, and ends with a double click on empty ground", async () => {
     const { root } = await show();
-    const scroller = root.querySelector<HTMLElement>(".wb-explorer-scroller")!;
+    const scroller = root.querySelector<HTMLElement>(".wbx-scroller")!;
     const { x } = root.nodePosition("t/1")!;
     const event = new WheelEvent("wheel", { deltaY: -100, bubbles: true, cancelable: true });
     for (const [name, value] of Object.entries({ clientX: x, clientY: 200, ctrlKey: true })) {
@@ -231,7 +231,7 @@ describe("zoom", () => {
 
   it("lets the graph be shifted with the space bar or the middle button", async () => {
     const { model, root } = await show();
-    const scroller = root.querySelector<HTMLElement>(".wb-explorer-scroller")!;
+    const scroller = root.querySelector<HTMLElement>(".wbx-scroller")!;
     for (let step = 0; step < 3; step += 1) key(root, "+");
     const from = scroller.scrollLeft;
     key(root, " ");
@@ -283,11 +283,11 @@ describe("the legend", () => {
     choose(root, "link_mode", "in");
     choose(root, "colour_by", "share");
     expect([model.get("link_mode"), model.get("colour_by")]).toEqual(["in", "share"]);
-    expect(root.querySelector(".wb-explorer-signs .wb-explorer-ramp")).not.toBeNull();
+    expect(root.querySelector(".wbx-signs .wbx-ramp")).not.toBeNull();
     model.set("link_mode", "both");
     model.set("colour_by", "sign");
     expect(find<HTMLSelectElement>(root, "link_mode").value).toBe("both");
-    expect(root.querySelector(".wb-explorer-signs .wb-explorer-ramp")).toBeNull();
+    expect(root.querySelector(".wbx-signs .wbx-ramp")).toBeNull();
   });
 });
 
@@ -541,9 +541,9 @@ describe("the toolbar", () => {
   it("tells the keys behind the question mark", async () => {
     const { root } = await show();
     find(root, "help").click();
-    expect(root.querySelector<HTMLElement>(".wb-explorer-help")!.hidden).toBe(false);
+    expect(root.querySelector<HTMLElement>(".wbx-help")!.hidden).toBe(false);
     key(root, "Escape");
-    expect(root.querySelector<HTMLElement>(".wb-explorer-help")!.hidden).toBe(true);
+    expect(root.querySelector<HTMLElement>(".wbx-help")!.hidden).toBe(true);
   });
 });
 

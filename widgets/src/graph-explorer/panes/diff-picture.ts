@@ -32,10 +32,10 @@ function shape(where: Where, x: number, y: number, radius: number, change: numbe
 /** Return the sign of where a node is, for keys and tables. */
 export function sign(where: Where): SVGElement {
   const drawn = shape(where, 6, 6, 4, 1);
-  drawn.setAttribute("class", `wb-explorer-diff-${where}`);
+  drawn.setAttribute("class", `wbx-diff-${where}`);
   return svg(
     "svg",
-    { width: 12, height: 12, viewBox: "0 0 12 12", class: "wb-explorer-diff-sign", "aria-hidden": "true" },
+    { width: 12, height: 12, viewBox: "0 0 12 12", class: "wbx-diff-sign", "aria-hidden": "true" },
     drawn,
   );
 }
@@ -88,7 +88,7 @@ export class Picture {
         viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
         role: "img",
         "aria-label": "Where the nodes are that changed: tokens from left to right, layers from bottom to top.",
-        class: "wb-explorer-diff-svg",
+        class: "wbx-diff-svg",
       },
       ...this.#frame(info),
       this.#dots,
@@ -101,7 +101,7 @@ export class Picture {
       const { ctrlKey, metaKey, shiftKey } = event as MouseEvent;
       if (id !== null) actions.choose(id, ctrlKey || metaKey || shiftKey);
     });
-    this.element = h("div", { class: "wb-explorer-diff-picture", "data-testid": "diff-picture" }, this.#svg);
+    this.element = h("div", { class: "wbx-diff-picture", testid: "diff-picture" }, this.#svg);
   }
 
   draw(rows: Changed[]): void {
@@ -112,7 +112,7 @@ export class Picture {
       const { x, y } = at[number]!;
       const radius = SMALLEST + (LARGEST - SMALLEST) * Math.sqrt(Math.abs(row.change) / most);
       const dot = shape(row.where, x, y, radius, row.change);
-      dot.setAttribute("class", `wb-explorer-diff-${row.where} wb-explorer-diff-${row.change < 0 ? "less" : "more"}`);
+      dot.setAttribute("class", `wbx-diff-${row.where} wbx-diff-${row.change < 0 ? "less" : "more"}`);
       dot.dataset.id = row.id;
       return dot;
     });
@@ -122,8 +122,8 @@ export class Picture {
   mark(hovered: string | null, selected: string[]): void {
     for (const dot of this.#dots.children) {
       const { id } = (dot as SVGElement).dataset;
-      dot.classList.toggle("wb-explorer-pointed", id === hovered);
-      dot.classList.toggle("wb-explorer-diff-selected", selected.includes(id!));
+      dot.classList.toggle("wbx-pointed", id === hovered);
+      dot.classList.toggle("wbx-diff-selected", selected.includes(id!));
     }
   }
 
@@ -149,7 +149,7 @@ export class Picture {
     const every = Math.ceil(16 / Math.max(width, 1));
     return [
       svg("path", {
-        class: "wb-explorer-diff-axis",
+        class: "wbx-diff-axis",
         d: `M${MARGIN.left} ${MARGIN.top}V${HEIGHT - MARGIN.bottom}H${WIDTH - MARGIN.right}`,
       }),
       ...named.map(([name, row]) => text(name, MARGIN.left - 5, y(row), "end")),

@@ -35,12 +35,12 @@ export function factsOf(row: Changed, labels: Record<string, string>): Facts {
 class DiffPane implements Pane {
   readonly key = "diff";
   readonly name = "Difference";
-  readonly element = h("div", { class: "wb-explorer-diff", "data-testid": "diff" });
+  readonly element = h("div", { class: "wbx-diff", testid: "diff" });
   readonly #state: State;
   readonly #grid: Grid<Changed> | null = null;
   readonly #picture: Picture | null = null;
   readonly #shown = new Set<Where>(WHERE);
-  readonly #count = h("span", { class: "wb-muted", role: "status", "data-testid": "diff-count" });
+  readonly #count = h("span", { class: "wb-muted", role: "status", testid: "diff-count" });
 
   constructor(state: State, go: (id: string) => void) {
     this.#state = state;
@@ -68,16 +68,11 @@ class DiffPane implements Pane {
     fill(
       this.element,
       this.#prompts(difference.info),
-      h(
-        "div",
-        { class: "wb-explorer-pane-bar" },
-        ...WHERE.map((where) => this.#toggle(where, difference)),
-        this.#count,
-      ),
+      h("div", { class: "wbx-pane-bar" }, ...WHERE.map((where) => this.#toggle(where, difference)), this.#count),
       !difference.info.same_features &&
         h(
           "p",
-          { class: "wb-explorer-note" },
+          { class: "wbx-note" },
           "The graphs are of different transcoders, whose features cannot be matched: the others are compared.",
         ),
       this.#picture.element,
@@ -110,8 +105,8 @@ class DiffPane implements Pane {
 
   #explanation(): HTMLElement[] {
     return [
-      h("p", { class: "wb-explorer-hint" }, "There is no other graph to compare with. In Python:"),
-      h("pre", { class: "wb-explorer-code" }, 'bench.explore(graph, other=bench.attribute("…"), view="diff")'),
+      h("p", { class: "wbx-hint" }, "There is no other graph to compare with. In Python:"),
+      h("pre", { class: "wbx-code" }, 'bench.explore(graph, other=bench.attribute("…"), view="diff")'),
     ];
   }
 
@@ -121,7 +116,7 @@ class DiffPane implements Pane {
     const line = (name: string, tokens: string[], against: string[]) =>
       h(
         "div",
-        { class: "wb-explorer-diff-prompt" },
+        { class: "wbx-diff-prompt" },
         h("b", {}, name),
         h(
           "span",
@@ -129,7 +124,7 @@ class DiffPane implements Pane {
           ...tokens.map((token, at) =>
             h(
               "span",
-              { class: `wb-token${token === against[at] ? "" : " wb-explorer-diff-token"}`, dir: "auto" },
+              { class: `wb-token${token === against[at] ? "" : " wbx-diff-token"}`, dir: "auto" },
               visible(token),
             ),
           ),
@@ -137,7 +132,7 @@ class DiffPane implements Pane {
       );
     return h(
       "div",
-      { class: "wb-explorer-diff-prompts", "data-testid": "diff-prompts" },
+      { class: "wbx-diff-prompts", testid: "diff-prompts" },
       line("Here", info.tokens, other.tokens),
       line("There", other.tokens, info.tokens),
     );
@@ -147,7 +142,7 @@ class DiffPane implements Pane {
     const input = h("input", {
       type: "checkbox",
       checked: true,
-      "data-testid": `diff-${where}`,
+      testid: `diff-${where}`,
       onchange: () => {
         if (input.checked) this.#shown.add(where);
         else this.#shown.delete(where);
@@ -156,7 +151,7 @@ class DiffPane implements Pane {
     });
     return h(
       "label",
-      { class: "wb-explorer-key wb-explorer-toggle" },
+      { class: "wbx-key wbx-toggle" },
       input,
       sign(where),
       `${WORDS[where]} (${n(difference.info.counts[where])})`,
@@ -175,7 +170,7 @@ class DiffPane implements Pane {
       {
         key: "where",
         title: "Where",
-        cell: ({ where }) => h("span", { class: "wb-explorer-cell-node" }, sign(where), WORDS[where]),
+        cell: ({ where }) => h("span", { class: "wbx-cell-node" }, sign(where), WORDS[where]),
         value: ({ where }) => WORDS[where],
       },
       {
@@ -187,9 +182,9 @@ class DiffPane implements Pane {
           const name = swapped ? `${visible(row.tokenA)} → ${visible(row.tokenB)}` : nameOf(own);
           return h(
             "span",
-            { class: "wb-explorer-cell-node", title: `${name} · ${kindOf(own)} · ${row.id}` },
+            { class: "wbx-cell-node", title: `${name} · ${kindOf(own)} · ${row.id}` },
             glyph(row.kind, 10),
-            h("span", { class: "wb-explorer-row-name" }, name),
+            h("span", { class: "wbx-row-name" }, name),
           );
         },
         value: (row) => nameOf(facts(row)),
@@ -207,7 +202,7 @@ class DiffPane implements Pane {
           const text = row.positionA >= 0 ? info.tokens[row.positionA] : difference.info.tokens[row.positionB];
           return h(
             "span",
-            { class: "wb-explorer-row-place" },
+            { class: "wbx-row-place" },
             h("span", { class: "wb-token" }, visible(text ?? "")),
             h("sub", {}, facts(row).position),
           );
@@ -221,10 +216,10 @@ class DiffPane implements Pane {
         title: "Change",
         hint: "Influence there minus influence here; of an output, of its probability. Sorted by size.",
         cell: ({ change, kind }) => {
-          const bar = h("span", { class: `wb-explorer-bar wb-explorer-${change < 0 ? "negative" : "positive"}` });
+          const bar = h("span", { class: `wbx-bar wbx-${change < 0 ? "negative" : "positive"}` });
           bar.style.setProperty("--wb-size", String(Math.abs(change) / most));
           const title = kind === LOGIT ? "of the probability" : "of the influence";
-          return h("span", { class: "wb-explorer-cell-bar", title }, bar, h("span", {}, signed(change)));
+          return h("span", { class: "wbx-cell-bar", title }, bar, h("span", {}, signed(change)));
         },
         value: ({ change }) => Math.abs(change),
       },

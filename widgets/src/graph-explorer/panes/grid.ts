@@ -35,7 +35,7 @@ export interface GridOptions<Row> {
 export const PINS = "data-pins";
 
 export class Grid<Row> {
-  readonly element = h("div", { class: "wb-explorer-grid" });
+  readonly element = h("div", { class: "wbx-grid" });
   readonly #options: GridOptions<Row>;
   readonly #name = uid("grid");
   readonly #table: HTMLTableElement;
@@ -108,7 +108,7 @@ export class Grid<Row> {
     if (this.#hovered === id) return;
     this.#hovered = id;
     for (const row of this.#body.querySelectorAll<HTMLElement>("tr[data-id]")) {
-      row.classList.toggle("wb-explorer-pointed", row.dataset.id === id);
+      row.classList.toggle("wbx-pointed", row.dataset.id === id);
     }
   }
 
@@ -122,13 +122,9 @@ export class Grid<Row> {
     const sortable = column.value !== undefined;
     const heading = h(
       "th",
-      { scope: "col", class: `wb-explorer-col-${column.key}`, title: column.hint, "data-column": column.key },
+      { scope: "col", class: `wbx-col-${column.key}`, title: column.hint, "data-column": column.key },
       sortable
-        ? h(
-            "button",
-            { type: "button", class: "wb-explorer-sort", onclick: () => this.#sortBy(column.key) },
-            column.title,
-          )
+        ? h("button", { class: "wbx-sort", onclick: () => this.#sortBy(column.key) }, column.title)
         : h("span", { class: "wb-visually-hidden" }, column.title),
     );
     this.#headings.set(column.key, heading);
@@ -180,7 +176,7 @@ export class Grid<Row> {
 
   #space(rows: number): HTMLTableRowElement | null {
     if (rows <= 0) return null;
-    const space = h("tr", { "aria-hidden": "true", class: "wb-explorer-space" }, h("td", {}));
+    const space = h("tr", { "aria-hidden": "true", class: "wbx-space" }, h("td", {}));
     space.style.height = `${rows * ROW_HEIGHT}px`;
     return space;
   }
@@ -193,14 +189,14 @@ export class Grid<Row> {
       "tr",
       {
         id: `${this.#name}-${at}`,
-        class: own === this.#hovered ? "wb-explorer-pointed" : undefined,
+        class: own === this.#hovered ? "wbx-pointed" : undefined,
         "aria-rowindex": at + 2,
         "aria-selected": can ? String(isSelected(own)) : undefined,
         "aria-disabled": can ? undefined : "true",
         "data-id": own,
         "data-at": at,
       },
-      ...columns.map((column) => h("td", { class: `wb-explorer-col-${column.key}` }, column.cell(row))),
+      ...columns.map((column) => h("td", { class: `wbx-col-${column.key}` }, column.cell(row))),
     );
   }
 

@@ -29,8 +29,7 @@ export function chip(facts: Facts, state: State, actions: ChainActions): HTMLBut
   return h(
     "button",
     {
-      type: "button",
-      class: "wb-explorer-node-chip",
+      class: "wbx-node-chip",
       "data-id": facts.id,
       "aria-pressed": "false",
       "aria-label": sentence(facts, info),
@@ -53,7 +52,7 @@ export function chip(facts: Facts, state: State, actions: ChainActions): HTMLBut
 /** Return a path as a row: its share, its nodes from source to target, and the button that shows it in the graph. */
 export function chain(path: Path, most: number, state: State, actions: ChainActions): HTMLLIElement {
   const colour = path.share < 0 ? "negative" : "positive";
-  const bar = h("span", { class: `wb-explorer-bar wb-explorer-${colour}` });
+  const bar = h("span", { class: `wbx-bar wbx-${colour}` });
   bar.style.setProperty("--wb-size", String(most > 0 ? Math.abs(path.share) / most : 0));
   const parts = path.ids.flatMap((id, at) => {
     const facts = state.facts(id);
@@ -62,7 +61,7 @@ export function chain(path: Path, most: number, state: State, actions: ChainActi
     const share = path.edges[at - 1]!;
     const edge = h(
       "span",
-      { class: `wb-explorer-path-edge wb-explorer-path-${share < 0 ? "negative" : "positive"}` },
+      { class: `wbx-path-edge wbx-path-${share < 0 ? "negative" : "positive"}` },
       h("small", { title: "Share of the next node’s input" }, signed(share)),
       h("span", { "aria-hidden": "true" }, "→"),
     );
@@ -70,24 +69,23 @@ export function chain(path: Path, most: number, state: State, actions: ChainActi
   });
   return h(
     "li",
-    { class: "wb-explorer-chain" },
+    { class: "wbx-chain" },
     h(
       "div",
-      { class: "wb-explorer-chain-share" },
+      { class: "wbx-chain-share" },
       h("b", {}, signed(path.share)),
       bar,
       h(
         "button",
         {
-          type: "button",
-          class: "wb-explorer-button",
+          class: "wbx-button",
           title: "Select the nodes of this path and show the graph",
-          "data-testid": "paths-show",
+          testid: "paths-show",
           onclick: () => actions.showInGraph(path.ids),
         },
         "In the graph",
       ),
     ),
-    h("div", { class: "wb-explorer-chain-nodes" }, ...parts),
+    h("div", { class: "wbx-chain-nodes" }, ...parts),
   );
 }

@@ -34,8 +34,8 @@ class PathsPane implements Pane {
   readonly #state: State;
   readonly #actions: ChainActions;
   readonly #notice = new Notice();
-  readonly #ends = h("div", { class: "wb-explorer-path-ends" });
-  readonly #list = h("div", { class: "wb-explorer-path-list", "data-testid": "paths-found" });
+  readonly #ends = h("div", { class: "wbx-path-ends" });
+  readonly #list = h("div", { class: "wbx-path-list", testid: "paths-found" });
   readonly #count: HTMLSelectElement;
   readonly #sign: HTMLSelectElement;
   /** The question that the answer belongs to, as JSON. */
@@ -55,7 +55,7 @@ class PathsPane implements Pane {
     const choice = (testid: string, label: string, options: [string, string][], change: (value: string) => void) => {
       const select = h(
         "select",
-        { id: uid(testid), "aria-label": label, "data-testid": testid, onchange: () => change(select.value) },
+        { id: uid(testid), "aria-label": label, testid: testid, onchange: () => change(select.value) },
         ...options.map(([value, text]) => h("option", { value }, text)),
       );
       return select;
@@ -71,8 +71,8 @@ class PathsPane implements Pane {
     );
     this.element = h(
       "div",
-      { class: "wb-explorer-paths", "data-testid": "paths" },
-      h("div", { class: "wb-explorer-pane-bar" }, this.#ends, this.#count, this.#sign),
+      { class: "wbx-paths", testid: "paths" },
+      h("div", { class: "wbx-pane-bar" }, this.#ends, this.#count, this.#sign),
       this.#notice.element,
       this.#list,
     );
@@ -137,7 +137,7 @@ class PathsPane implements Pane {
     fill(
       this.#ends,
       this.#end("source", "From", source, "the tokens"),
-      h("span", { class: "wb-explorer-path-arrow", "aria-hidden": "true" }, "→"),
+      h("span", { class: "wbx-path-arrow", "aria-hidden": "true" }, "→"),
       this.#end("target", "To", target, "the most probable output"),
       this.#between(),
     );
@@ -154,18 +154,17 @@ class PathsPane implements Pane {
     };
     return h(
       "div",
-      { class: "wb-explorer-path-end", role: "group", "aria-label": title, "data-testid": `paths-${end}` },
+      { class: "wbx-path-end", role: "group", "aria-label": title, testid: `paths-${end}` },
       h("b", {}, title),
       ...(ids.length === 0 ? [h("span", {}, none)] : ids.slice(0, 3).map(name)),
       ids.length > 3 && h("span", { class: "wb-muted" }, `and ${ids.length - 3} more`),
       h(
         "button",
         {
-          type: "button",
-          class: "wb-explorer-button",
+          class: "wbx-button",
           disabled: selected.length === 0,
           title: selected.length === 0 ? "Select nodes first" : "Take the selected nodes",
-          "data-testid": `paths-${end}-selected`,
+          testid: `paths-${end}-selected`,
           onclick: () => this.#ask({ [end]: [...selected] }),
         },
         "Selected",
@@ -174,11 +173,10 @@ class PathsPane implements Pane {
         h(
           "button",
           {
-            type: "button",
-            class: "wb-explorer-button wb-explorer-round",
+            class: "wbx-button wbx-round",
             "aria-label": `${title} ${none}`,
             title: `Back to ${none}`,
-            "data-testid": `paths-${end}-clear`,
+            testid: `paths-${end}-clear`,
             onclick: () => this.#ask({ [end]: [] }),
           },
           "×",
@@ -198,9 +196,8 @@ class PathsPane implements Pane {
     return h(
       "button",
       {
-        type: "button",
-        class: "wb-explorer-button",
-        "data-testid": "paths-between",
+        class: "wbx-button",
+        testid: "paths-between",
         onclick: () => this.#ask({ source: [low], target: [high] }),
       },
       "Between the two selected",
@@ -209,7 +206,7 @@ class PathsPane implements Pane {
 
   #element(): void {
     const hint = (text: string, testid = "paths-note") =>
-      h("p", { class: "wb-explorer-hint", role: "status", "data-testid": testid }, text);
+      h("p", { class: "wbx-hint", role: "status", testid: testid }, text);
     const found = this.#found;
     if (found.kind === "no kernel") {
       fill(this.#list, hint("No kernel to ask: paths are found in Python, in the whole graph. Run the cell again."));
@@ -226,7 +223,7 @@ class PathsPane implements Pane {
         this.#list,
         h(
           "ol",
-          { class: "wb-explorer-chains", "aria-label": "Best paths" },
+          { class: "wbx-chains", "aria-label": "Best paths" },
           ...found.paths.map((path) => chain(path, most, this.#state, this.#actions)),
         ),
         hint(
@@ -240,8 +237,8 @@ class PathsPane implements Pane {
   /** Mark the chips of the node under the pointer and those of the selected nodes. */
   #mark(): void {
     const { hovered, selected } = this.#state;
-    for (const button of this.element.querySelectorAll<HTMLElement>(".wb-explorer-node-chip")) {
-      button.classList.toggle("wb-explorer-pointed", hovered !== null && button.dataset.id === hovered);
+    for (const button of this.element.querySelectorAll<HTMLElement>(".wbx-node-chip")) {
+      button.classList.toggle("wbx-pointed", hovered !== null && button.dataset.id === hovered);
       button.setAttribute("aria-pressed", String(selected.includes(button.dataset.id!)));
     }
   }

@@ -19,7 +19,7 @@ class TablePane implements Pane {
   readonly #state: State;
   readonly #grid: Grid<Row>;
   readonly #filter: HTMLInputElement;
-  readonly #count = h("span", { class: "wb-muted", role: "status", "data-testid": "table-count" });
+  readonly #count = h("span", { class: "wb-muted", role: "status", testid: "table-count" });
 
   constructor(state: State, go: (id: string) => void) {
     this.#state = state;
@@ -35,10 +35,10 @@ class TablePane implements Pane {
     });
     this.#filter = h("input", {
       type: "search",
-      class: "wb-explorer-filter",
+      class: "wbx-filter",
       placeholder: "Filter by name, token, kind, layer or id",
       "aria-label": "Filter the table",
-      "data-testid": "table-filter",
+      testid: "table-filter",
       spellcheck: "false",
       autocomplete: "off",
       oninput: () => this.show(),
@@ -51,8 +51,8 @@ class TablePane implements Pane {
     });
     this.element = h(
       "div",
-      { class: "wb-explorer-table", "data-testid": "table" },
-      h("div", { class: "wb-explorer-pane-bar" }, this.#filter, this.#count),
+      { class: "wbx-table", testid: "table" },
+      h("div", { class: "wbx-pane-bar" }, this.#filter, this.#count),
       this.#grid.element,
     );
   }
@@ -91,9 +91,9 @@ class TablePane implements Pane {
         cell: ({ facts }) =>
           h(
             "span",
-            { class: "wb-explorer-cell-node", title: `${nameOf(facts)} · ${facts.id}` },
+            { class: "wbx-cell-node", title: `${nameOf(facts)} · ${facts.id}` },
             glyph(facts.kind, 10),
-            h("span", { class: "wb-explorer-row-name" }, nameOf(facts)),
+            h("span", { class: "wbx-row-name" }, nameOf(facts)),
           ),
         value: ({ facts }) => nameOf(facts),
       },
@@ -106,7 +106,7 @@ class TablePane implements Pane {
         cell: ({ facts }) =>
           h(
             "span",
-            { class: "wb-explorer-row-place" },
+            { class: "wbx-row-place" },
             h("span", { class: "wb-token" }, tokenAt(facts, info)),
             h("sub", {}, facts.position),
           ),
@@ -123,10 +123,10 @@ class TablePane implements Pane {
         title: "Influence",
         hint: "Total effect on the logits over all paths; of a logit, its probability",
         cell: ({ facts, worth }) => {
-          const bar = h("span", { class: `wb-explorer-bar wb-explorer-${facts.kind === LOGIT ? "logit" : "feature"}` });
+          const bar = h("span", { class: `wbx-bar wbx-${facts.kind === LOGIT ? "logit" : "feature"}` });
           bar.style.setProperty("--wb-size", String(facts.kind === LOGIT ? worth : worth / most));
           const text = facts.kind === LOGIT ? percent(worth) : number(worth);
-          return h("span", { class: "wb-explorer-cell-bar" }, bar, h("span", {}, text));
+          return h("span", { class: "wbx-cell-bar" }, bar, h("span", {}, text));
         },
         value: ({ worth }) => worth,
       },
@@ -146,8 +146,7 @@ class TablePane implements Pane {
     return h(
       "button",
       {
-        type: "button",
-        class: "wb-explorer-pin",
+        class: "wbx-pin",
         tabindex: -1,
         "aria-pressed": String(pinned),
         "aria-label": pinned ? "Unpin" : "Pin",

@@ -89,8 +89,8 @@ describe("the picture", () => {
     const shapes = dots(find("diff-picture"));
     expect(shapes.map(({ dataset }) => dataset.id)).toEqual(["l/5/2", "f/1/3/2", "f/0/44/1", "t/2"]);
     expect(shapes.map(({ tagName }) => tagName)).toEqual(["polygon", "circle", "circle", "polygon"]);
-    expect(shapes[2]!.getAttribute("class")).toContain("wb-explorer-diff-b wb-explorer-diff-more");
-    expect(shapes[0]!.getAttribute("class")).toContain("wb-explorer-diff-less");
+    expect(shapes[2]!.getAttribute("class")).toContain("wbx-diff-b wbx-diff-more");
+    expect(shapes[0]!.getAttribute("class")).toContain("wbx-diff-less");
   });
 
   it("selects and points, and follows what is selected and pointed at elsewhere", () => {
@@ -99,12 +99,12 @@ describe("the picture", () => {
     click(here);
     click(there);
     expect(model.get("selected_ids")).toEqual(["f/1/3/2"]);
-    expect(here.classList.contains("wb-explorer-diff-selected")).toBe(true);
+    expect(here.classList.contains("wbx-diff-selected")).toBe(true);
     output.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
     expect(model.get("hovered_id")).toBe("l/5/2");
     state.hover("f/1/3/2");
-    expect(here.classList.contains("wb-explorer-pointed")).toBe(true);
-    expect(output.classList.contains("wb-explorer-pointed")).toBe(false);
+    expect(here.classList.contains("wbx-pointed")).toBe(true);
+    expect(output.classList.contains("wbx-pointed")).toBe(false);
   });
 
   it("puts nodes of one token and layer side by side, within their column", () => {
@@ -128,7 +128,7 @@ describe("the prompts", () => {
   it("stand above each other, with the tokens that differ marked", () => {
     const { find } = show(diffPane, compared);
     const [here, there] = [...find("diff-prompts").children];
-    const marked = (line: Element) => [...line.querySelectorAll(".wb-explorer-diff-token")].map((it) => it.textContent);
+    const marked = (line: Element) => [...line.querySelectorAll(".wbx-diff-token")].map((it) => it.textContent);
     expect(here!.textContent).toContain("<s>");
     expect(marked(here!)).toEqual(["·b"]);
     expect(marked(there!)).toEqual(["·c"]);

@@ -22,8 +22,8 @@ const ANSWER = {
   nodes: [{ ...FACTS, id: "f/1/99/2", label: "not drawn" }],
 };
 const chips = (element: Element) =>
-  [...element.querySelectorAll<HTMLElement>(".wb-explorer-chain")].map((chain) =>
-    [...chain.querySelectorAll<HTMLElement>(".wb-explorer-node-chip")].map(({ dataset }) => dataset.id),
+  [...element.querySelectorAll<HTMLElement>(".wbx-chain")].map((chain) =>
+    [...chain.querySelectorAll<HTMLElement>(".wbx-node-chip")].map(({ dataset }) => dataset.id),
   );
 
 async function answered(options: Parameters<typeof show>[1] = {}) {
@@ -88,12 +88,12 @@ describe("the answer", () => {
     const { find } = await answered();
     const list = find("paths-found");
     expect(chips(list)).toEqual(ANSWER.paths.map(({ ids }) => ids));
-    const [first, second] = [...list.querySelectorAll(".wb-explorer-chain")];
+    const [first, second] = [...list.querySelectorAll(".wbx-chain")];
     expect(first!.textContent).toContain("+24 %");
     expect(first!.textContent).toContain("+80 %");
     expect(second!.textContent).toContain("−6.0 %");
     expect(second!.textContent).toContain("not drawn");
-    expect(second!.querySelector(".wb-explorer-path-negative")!.textContent).toContain("−30 %");
+    expect(second!.querySelector(".wbx-path-negative")!.textContent).toContain("−30 %");
     expect(find("paths-sum").textContent).toContain("these 2 sum to 18 %");
   });
 
@@ -108,7 +108,7 @@ describe("the answer", () => {
     chip("f/0/7/1").dispatchEvent(new PointerEvent("pointerenter"));
     expect(model.get("hovered_id")).toBe("f/0/7/1");
     state.hover("l/5/2");
-    expect(chip("l/5/2").classList.contains("wb-explorer-pointed")).toBe(true);
+    expect(chip("l/5/2").classList.contains("wbx-pointed")).toBe(true);
   });
 
   it("is shown in the graph by selecting all of its nodes", async () => {

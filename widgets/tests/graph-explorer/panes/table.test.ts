@@ -136,8 +136,8 @@ describe("a row", () => {
     row("t/1").dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
     expect(model.get("hovered_id")).toBe("t/1");
     state.hover("f/1/3/2");
-    expect(row("f/1/3/2").classList.contains("wb-explorer-pointed")).toBe(true);
-    expect(row("t/1").classList.contains("wb-explorer-pointed")).toBe(false);
+    expect(row("f/1/3/2").classList.contains("wbx-pointed")).toBe(true);
+    expect(row("t/1").classList.contains("wbx-pointed")).toBe(false);
     table().tBodies[0]!.dispatchEvent(new PointerEvent("pointerleave"));
     expect(model.get("hovered_id")).toBeNull();
   });
@@ -181,7 +181,7 @@ describe("two thousand rows", () => {
     const { pane, rows, table, key } = show(tablePane, { nodes: many(2000), edges: [] });
     expect(rows().length).toBeLessThan(40);
     expect(table().getAttribute("aria-rowcount")).toBe("2001");
-    const space = pane.element.querySelector<HTMLElement>(".wb-explorer-space")!;
+    const space = pane.element.querySelector<HTMLElement>(".wbx-space")!;
     expect(Number.parseInt(space.style.height, 10)).toBe((2000 - rows().length) * ROW_HEIGHT);
     table().focus();
     key("End");
