@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         TopTokens,
     )
     from workbench.errors import WorkbenchError
+    from workbench.evaluation.claims import Claim, LogitDifference, Probability, claims
     from workbench.interventions import Edit, Intervention, Ramp, SupernodeEdit
     from workbench.models import fetch
     from workbench.session import Session, open
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from workbench.widgets.live_run import train
 
 __all__ = [
+    "Claim",
     "DifferenceTarget",
     "DirectionTarget",
     "Edit",
@@ -32,8 +34,10 @@ __all__ = [
     "Graph",
     "GraphScores",
     "Intervention",
+    "LogitDifference",
     "LogitTarget",
     "OperandGrid",
+    "Probability",
     "Ramp",
     "Session",
     "SupernodeEdit",
@@ -41,6 +45,7 @@ __all__ = [
     "TopTokens",
     "TrainingMonitor",
     "WorkbenchError",
+    "claims",
     "fetch",
     "open",
     "plots",
@@ -50,6 +55,7 @@ __all__ = [
 
 # Looked up on first use, so that `import workbench` costs neither torch nor transformer_lens.
 _HOME = {
+    "Claim": "workbench.evaluation.claims",
     "DifferenceTarget": "workbench.attribution",
     "DirectionTarget": "workbench.attribution",
     "Edit": "workbench.interventions",
@@ -58,8 +64,10 @@ _HOME = {
     "Graph": "workbench.attribution",
     "GraphScores": "workbench.attribution",
     "Intervention": "workbench.interventions",
+    "LogitDifference": "workbench.evaluation.claims",
     "LogitTarget": "workbench.attribution",
     "OperandGrid": "workbench.widgets",
+    "Probability": "workbench.evaluation.claims",
     "Ramp": "workbench.interventions",
     "Session": "workbench.session",
     "SupernodeEdit": "workbench.interventions",
@@ -67,6 +75,7 @@ _HOME = {
     "TopTokens": "workbench.attribution",
     "TrainingMonitor": "workbench.widgets",
     "WorkbenchError": "workbench.errors",
+    "claims": "workbench.evaluation.claims",
     "fetch": "workbench.models",
     "open": "workbench.session",
     "to_html": "workbench.widgets",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from plotly.subplots import make_subplots
 from workbench.plots.style import AFTER, BEFORE, GRID, labels_of, styled
 
 if TYPE_CHECKING:
+    from workbench.evaluation.claims import Claim
     from workbench.evaluation.validation import Validation
 
 
@@ -103,3 +105,37 @@ def _points(
         x=ends, y=ends, mode="lines", line={"color": GRID, "dash": "dot"}, showlegend=False, hoverinfo="skip",
         row=1, col=column,
     )  # fmt: skip
+
+
+def claim(result: Claim) -> go.Figure:
+    """Draw a claim's effect beside what it would be if the edited features were like their controls."""
+    figure = go.Figure()
+    figure.add_histogram(
+        x=result.null,
+        nbinsx=40,
+        histnorm="probability",
+        name="if the features were like their controls",
+        marker_color=BEFORE,
+        hovertemplate="%{x}: %{y:.1%}<extra></extra>",
+    )
+    top = 0.06
+    figure.add_scatter(
+        x=[result.effect],
+        y=[top],
+        mode="markers",
+        name=f"the edits: {result.verdict}, p {result.p_corrected:.2g} corrected",
+        marker={"color": AFTER, "size": 11, "symbol": "diamond"},
+        error_x=None
+        if result.interval is None
+        else {
+            "array": [result.interval[1] - result.effect],
+            "arrayminus": [result.effect - result.interval[0]],
+            "color": AFTER,
+        },
+        hovertemplate="effect %{x:+.4g}<extra></extra>",
+    )
+    figure.add_vline(x=0, line={"color": GRID})
+    figure.update_xaxes(title=f"mean change: {html.escape(result.metric)}")
+    figure.update_yaxes(title="share", tickformat=".0%")
+    figure.update_layout(legend={"orientation": "h", "y": 1.12, "x": 0})
+    return styled(figure, height=340)
