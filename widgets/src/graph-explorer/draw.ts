@@ -209,10 +209,14 @@ export function drawTokens(
 }
 
 /** Draw the layers' numbers, which stay at the left edge of the view. */
-export function drawAxis(context: Context, layout: Layout, look: Look): void {
+export function drawAxis(context: Context, layout: Layout, look: Look, view: { top: number; height: number }): void {
+  const bottom = view.top + view.height - tokenBand(layout);
+  context.beginPath();
+  context.rect(0, view.top, AXIS, view.height - tokenBand(layout));
+  context.clip();
   context.fillStyle = look.colours.background;
   context.globalAlpha = 0.92;
-  context.fillRect(0, 0, AXIS - 4, layout.textTop);
+  context.fillRect(0, view.top, AXIS - 4, bottom - view.top);
   context.globalAlpha = 1;
   context.font = look.small;
   context.textAlign = "right";

@@ -6,10 +6,10 @@ import { glyph } from "./glyph";
 import type { ColourBy, LinkMode, State } from "./state";
 
 const LINKS: Record<LinkMode, string> = {
-  either: "in and out",
-  in: "into them",
-  out: "out of them",
-  both: "between them",
+  either: "in, out",
+  in: "in",
+  out: "out",
+  both: "between",
 };
 const COLOURS: Record<ColourBy, string> = { sign: "sign", share: "share" };
 

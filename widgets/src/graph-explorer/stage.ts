@@ -365,7 +365,7 @@ export class Stage {
     context.restore();
     context.save();
     context.translate(scrollLeft, 0);
-    drawAxis(context, layout, look);
+    drawAxis(context, layout, look, { top: scrollTop, height: this.#height });
     context.restore();
     for (const node of known(pinned)) drawRing(context, layout, node, look.colours.text, 2.5, 1.5);
     for (const node of known(selected)) drawRing(context, layout, node, look.colours.accent, 4, 2);

@@ -248,6 +248,65 @@ describe("zoom", () => {
   });
 });
 
+describe("supernodes", () => {
+  const up = (root: Explorer) =>
+    find(root, "graph-canvas").dispatchEvent(new KeyboardEvent("keyup", { key: "g", bubbles: true }));
+
+  it("are made of the nodes that are clicked while G is held", async () => {
+    const { model, root } = await show();
+    key(root, "g");
+    for (const id of ["f/1/3/2", "t/1", "f/0/7/1"]) click(root, id);
+    click(root, "t/1");
+    expect(model.get("supernodes")).toEqual([]);
+    up(root);
+    expect(model.get("supernodes")).toEqual([{ name: "Feature 7", ids: ["f/1/3/2", "f/0/7/1"] }]);
+    expect(find(root, "live").textContent).toBeTruthy();
+    click(root, "t/1");
+    expect(model.get("selected_ids")).toEqual(["t/1"]);
+  });
+
+  it("are made of what is selected by G alone and by the button, and are renamed, left and given up", async () => {
+    const { model, root } = await show({ state: { selected_ids: ["f/0/7/1", "f/1/3/2"] } });
+    key(root, "g");
+    up(root);
+    expect(find<HTMLInputElement>(root, "group-name").value).toBe("Feature 7");
+    const field = find<HTMLInputElement>(root, "group-name");
+    field.value = "both";
+    field.dispatchEvent(new Event("change"));
+    expect(model.get("supernodes")).toEqual([{ name: "both", ids: ["f/0/7/1", "f/1/3/2"] }]);
+    find(root, "leave-group").click();
+    expect(model.get("supernodes")).toEqual([{ name: "both", ids: ["f/0/7/1"] }]);
+    find(root, "group").click();
+    find(root, "ungroup").click();
+    expect(model.get("supernodes")).toEqual([]);
+  });
+
+  it("are not made of one node, nor when the focus leaves", async () => {
+    const { model, root } = await show();
+    key(root, "g");
+    click(root, "t/1");
+    find(root, "graph-canvas").dispatchEvent(new FocusEvent("focusout", { bubbles: true, relatedTarget: null }));
+    up(root);
+    key(root, "g");
+    click(root, "t/1");
+    up(root);
+    expect(model.get("supernodes")).toEqual([]);
+  });
+
+  it("stand in the subgraph, which Python can show", async () => {
+    const supernodes = [{ name: "mine", ids: ["f/0/7/1", "f/0/8/1"] }];
+    const { model, root } = await show({ state: { supernodes, pinned_ids: ["l/5/2"] } });
+    model.set("view", "subgraph");
+    expect(root.dataset.view).toBe("subgraph");
+    expect([...root.querySelectorAll<HTMLElement>("[data-card]")].map(({ dataset }) => dataset.card)).toEqual([
+      "s/mine",
+      "l/5/2",
+    ]);
+    find(root, "tab-graph").click();
+    expect(model.get("view")).toBe("graph");
+  });
+});
+
 describe("the legend", () => {
   const choose = (root: Explorer, testid: string, value: string) => {
     const select = find<HTMLSelectElement>(root, testid);

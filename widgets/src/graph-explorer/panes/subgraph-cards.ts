@@ -119,14 +119,33 @@ export function placeCards(cards: readonly Card[], nLayers: number, dragged: Rec
   }
   const sizes = rows.map((row) => Math.max(...row.map(({ size }) => size)) + SIZE.gap);
   const whole = sizes.reduce((sum, size) => sum + size, 0);
+  // At least four columns: in the middle alone, edges would run behind the cards between their ends.
+  const across = Math.max(...rows.map((row) => row.length), 4);
+  const positions = ordered.map((card) => card.position);
+  const [first, last] = [Math.min(...positions), Math.max(...positions)];
   const at = new Map<string, [number, number]>();
   let below = 0;
   rows.forEach((row, number) => {
     const middle = 1 - (below + sizes[number]! / 2) / whole;
-    row.forEach((card, place) => {
-      at.set(card.key, dragged[card.key] ?? [(place + 0.5) / row.length, middle]);
+    const wanted = row.map((card) => (first === last ? 0.5 : (card.position - first) / (last - first)));
+    apart(wanted, 1 / across).forEach((x, place) => {
+      const { key } = row[place]!;
+      at.set(key, dragged[key] ?? [x, middle]);
     });
     below += sizes[number]!;
   });
-  return { at, width: SIZE.width * Math.max(...rows.map((row) => row.length), 1), height: whole };
+  return { at, width: SIZE.width * across, height: whole };
+}
+
+/** Return places from 0 to 1 near those wanted, in the same order and at least a gap apart, with half a gap at the ends. */
+export function apart(wanted: readonly number[], gap: number): number[] {
+  const places: number[] = [];
+  for (const place of wanted) places.push(Math.max(place, (places.at(-1) ?? -gap / 2) + gap));
+  // What went over the end moves back, and pushes those before it.
+  let end = 1 + gap / 2;
+  for (let at = places.length - 1; at >= 0; at -= 1) {
+    places[at] = Math.min(places[at]!, end - gap);
+    end = places[at]!;
+  }
+  return places;
 }
