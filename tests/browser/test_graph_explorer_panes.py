@@ -95,16 +95,16 @@ def test_the_table_is_walked_with_the_keys_and_the_notebook_stays_as_it_is(tiny:
     table.press("p")
     tiny.wait_for_python(f"explorer.pinned_ids == {[order[1]]!r}")
     table.press("End")
-    last = tiny.python("explorer.hovered_id") if not tiny.python("explorer.hovered_id == None") else None
-    assert last != order[0]
+    tiny.wait_for_python(f"explorer.hovered_id not in {order[:3]!r}")
     assert tiny.look_of_cells() == before
 
 
 def test_two_thousand_rows_stay_fast(tiny: Lab) -> None:
     tiny.execute(
-        "from workbench.benchmarks.explorer_graph import synthetic_graph\nlarge = synthetic_graph(2000, 20_000)"
+        "from workbench.benchmarks.explorer_graph import synthetic_graph\n"
+        "from workbench.widgets import GraphExplorer\nlarge = synthetic_graph(2000, 20_000)"
     )
-    view = ExplorerView.shown_by(tiny, "wb.GraphExplorer(large, node_threshold=1, view='table')")
+    view = ExplorerView.shown_by(tiny, "GraphExplorer(large, node_threshold=1, view='table')")
     pane = view.root.get_by_test_id("table")
     expect(pane.get_by_role("grid")).to_have_attribute("aria-rowcount", "2001")
     assert len(ids(pane)) < 60
@@ -190,8 +190,9 @@ def test_two_graphs_are_compared_by_what_changed_most(tiny: Lab) -> None:
     pane = view.root.get_by_test_id("diff")
     rows = ids(pane)
     tiny.execute(
-        "table = explorer.difference.nodes.set_index('node')\n"
-        "size = lambda row: abs((row.probability_change if row.kind == 'logit' else row.influence_change))"
+        "table = explorer.difference.nodes.set_index('node').fillna(0)\n"
+        "change = lambda row, what: abs(getattr(row, what + '_b') - getattr(row, what + '_a'))\n"
+        "size = lambda row: change(row, 'probability' if row.kind == 'logit' else 'influence')"
     )
     sizes = tiny.python(f"[float(size(row)) for row in table.loc[{rows[:10]!r}].itertuples()]")
     assert sizes == sorted(sizes, reverse=True)

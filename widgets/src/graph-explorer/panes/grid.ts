@@ -69,6 +69,10 @@ export class Grid<Row> {
       h("thead", {}, h("tr", { "aria-rowindex": 1 }, ...headings)),
       this.#body,
     );
+    // The table takes the focus when the button goes down: its rows must not move under the pointer then.
+    this.#body.addEventListener("mousedown", (event) => {
+      this.#at = this.#rowAt(event) ?? this.#at;
+    });
     this.#body.addEventListener("click", (event) => this.#click(event));
     this.#body.addEventListener("pointerover", (event) => options.point(this.#idAt(event)));
     this.#body.addEventListener("pointerleave", () => options.point(null));
@@ -204,11 +208,16 @@ export class Grid<Row> {
     return (target as Element).closest<HTMLElement>("tr[data-id]")?.dataset.id ?? null;
   }
 
+  #rowAt({ target }: Event): number | null {
+    const place = (target as Element).closest<HTMLElement>("tr[data-id]");
+    return place && Number(place.dataset.at);
+  }
+
   #click(event: MouseEvent): void {
-    const place = (event.target as Element).closest<HTMLElement>("tr[data-id]");
-    if (!place) return;
-    this.#at = Number(place.dataset.at);
-    const row = this.#rows[this.#at]!;
+    const at = this.#rowAt(event);
+    if (at === null) return;
+    this.#at = at;
+    const row = this.#rows[at]!;
     const id = this.#options.id(row);
     if ((event.target as Element).closest(`[${PINS}]`)) this.#options.pin?.(id);
     else if (this.#options.selectable?.(row) ?? true) {

@@ -120,6 +120,19 @@ describe("a row", () => {
     expect(row("t/1").getAttribute("aria-selected")).toBe("false");
   });
 
+  it("stays under the pointer while the table takes the focus", () => {
+    const { pane, row, table, key } = show(tablePane, { nodes: many(2000), edges: [] });
+    table().focus();
+    key("End");
+    table().blur();
+    const scroller = pane.element.querySelector<HTMLElement>(".wbx-grid")!;
+    const before = scroller.scrollTop;
+    row("f/20/1996/1").dispatchEvent(new MouseEvent("mousedown", { bubbles: true }));
+    table().focus();
+    expect(scroller.scrollTop).toBe(before);
+    expect(table().getAttribute("aria-activedescendant")).toBe(row("f/20/1996/1").id);
+  });
+
   it("pins with its button, which does not select", () => {
     const { model, row } = show(tablePane);
     const pin = () => row("t/1").querySelector("button")!;
