@@ -1,7 +1,7 @@
 /** How another graph differs: the columns that Python sent, as rows. */
 
 import { numberColumn, textColumn, type WireColumns } from "../../kit/binary";
-import type { Other } from "../data";
+import { LOGIT, type Other } from "../data";
 
 /** Where a node is: in both graphs, in this one alone, in the other one alone. */
 export const WHERE = ["both", "a", "b"] as const;
@@ -30,6 +30,17 @@ export interface Difference {
   info: Other;
   /** The largest change first. */
   rows: Changed[];
+}
+
+/**
+ * Return a function of a row: its change as a share of the largest one, of an output among the outputs. A probability
+ * may move by all of 1, where a whole graph's influence is spread over thousands of nodes.
+ */
+export function relativeTo(rows: Changed[]): (row: Changed) => number {
+  const most = { output: 1e-9, other: 1e-9 };
+  const group = ({ kind }: Changed) => (kind === LOGIT ? "output" : "other");
+  for (const row of rows) most[group(row)] = Math.max(most[group(row)], Math.abs(row.change));
+  return (row) => Math.abs(row.change) / most[group(row)];
 }
 
 /** Read what Python sent; null when this graph is compared with no other. */

@@ -4,7 +4,7 @@ import { h } from "../../kit/dom";
 import { svg } from "../../kit/svg";
 import { type Info, LOGIT, TOKEN } from "../data";
 import { visible } from "../describe";
-import type { Changed, Difference, Where } from "./diff-data";
+import { type Changed, type Difference, relativeTo, type Where } from "./diff-data";
 
 const WIDTH = 640;
 const HEIGHT = 190;
@@ -105,12 +105,12 @@ export class Picture {
   }
 
   draw(rows: Changed[]): void {
-    const most = Math.max(...this.#difference.rows.map(({ change }) => Math.abs(change)), 1e-9);
+    const size = relativeTo(this.#difference.rows);
     const at = places(rows, this.#columns, this.#layers);
     // The largest first: a small one that stands on a large one can be met too.
     const dots = rows.map((row, number) => {
       const { x, y } = at[number]!;
-      const radius = SMALLEST + (LARGEST - SMALLEST) * Math.sqrt(Math.abs(row.change) / most);
+      const radius = SMALLEST + (LARGEST - SMALLEST) * Math.sqrt(size(row));
       const dot = shape(row.where, x, y, radius, row.change);
       dot.setAttribute("class", `wbx-diff-${row.where} wbx-diff-${row.change < 0 ? "less" : "more"}`);
       dot.dataset.id = row.id;

@@ -7,7 +7,7 @@ import { kindOf, nameOf, shortLayer, visible } from "../describe";
 import { glyph } from "../glyph";
 import type { MakePane, Pane } from "../panes";
 import type { Change, State } from "../state";
-import { type Changed, type Difference, WHERE, type Where } from "./diff-data";
+import { type Changed, type Difference, relativeTo, WHERE, type Where } from "./diff-data";
 import { Picture, sign } from "./diff-picture";
 import { type Column, Grid } from "./grid";
 
@@ -68,7 +68,13 @@ class DiffPane implements Pane {
     fill(
       this.element,
       this.#prompts(difference.info),
-      h("div", { class: "wbx-pane-bar" }, ...WHERE.map((where) => this.#toggle(where, difference)), this.#count),
+      h(
+        "div",
+        { class: "wbx-pane-bar" },
+        ...WHERE.map((where) => this.#toggle(where, difference)),
+        this.#signs(),
+        this.#count,
+      ),
       !difference.info.same_features &&
         h(
           "p",
@@ -138,6 +144,11 @@ class DiffPane implements Pane {
     );
   }
 
+  #signs(): HTMLElement {
+    const line = (colour: string) => h("i", { class: `wbx-line wbx-${colour}` });
+    return h("span", { class: "wbx-key" }, line("positive"), "more there", line("negative"), "less there");
+  }
+
   #toggle(where: Where, difference: Difference): HTMLElement {
     const input = h("input", {
       type: "checkbox",
@@ -160,7 +171,7 @@ class DiffPane implements Pane {
 
   #columns(difference: Difference): Column<Changed>[] {
     const { info } = this.#state.graph;
-    const most = Math.max(...difference.rows.map(({ change }) => Math.abs(change)), 1e-9);
+    const size = relativeTo(difference.rows);
     const facts = (row: Changed) => factsOf(row, this.#state.labels);
     const number = (value: number) => (Number.isNaN(value) ? "–" : plain(value));
     const unknown = "Cut off by pruning there, or nothing";
@@ -215,11 +226,17 @@ class DiffPane implements Pane {
         key: "size",
         title: "Change",
         hint: "Influence there minus influence here; of an output, of its probability. Sorted by size.",
-        cell: ({ change, kind }) => {
+        cell: (row) => {
+          const { change, kind, a, b } = row;
           const bar = h("span", { class: `wbx-bar wbx-${change < 0 ? "negative" : "positive"}` });
-          bar.style.setProperty("--wb-size", String(Math.abs(change) / most));
+          bar.style.setProperty("--wb-size", String(size(row)));
           const title = kind === LOGIT ? "of the probability" : "of the influence";
-          return h("span", { class: "wbx-cell-bar", title }, bar, h("span", {}, signed(change)));
+          return h(
+            "span",
+            { class: "wbx-cell-bar", title },
+            bar,
+            h("span", {}, `${Number.isNaN(a + b) ? "≈" : ""}${signed(change)}`),
+          );
         },
         value: ({ change }) => Math.abs(change),
       },

@@ -70,22 +70,17 @@ export function chain(path: Path, most: number, state: State, actions: ChainActi
   return h(
     "li",
     { class: "wbx-chain" },
-    h(
-      "div",
-      { class: "wbx-chain-share" },
-      h("b", {}, signed(path.share)),
-      bar,
-      h(
-        "button",
-        {
-          class: "wbx-button",
-          title: "Select the nodes of this path and show the graph",
-          testid: "paths-show",
-          onclick: () => actions.showInGraph(path.ids),
-        },
-        "In the graph",
-      ),
-    ),
+    h("div", { class: "wbx-chain-share" }, h("b", {}, signed(path.share)), bar),
     h("div", { class: "wbx-chain-nodes" }, ...parts),
+    h(
+      "button",
+      {
+        class: "wbx-button",
+        title: "Select the nodes of this path and show the graph",
+        testid: "paths-show",
+        onclick: () => actions.showInGraph(path.ids),
+      },
+      "In the graph",
+    ),
   );
 }

@@ -167,7 +167,7 @@ class PathsPane implements Pane {
           testid: `paths-${end}-selected`,
           onclick: () => this.#ask({ [end]: [...selected] }),
         },
-        "Selected",
+        "Use selected",
       ),
       ids.length > 0 &&
         h(

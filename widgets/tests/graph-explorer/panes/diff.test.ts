@@ -48,7 +48,15 @@ describe("the table", () => {
     const { row } = show(diffPane, compared);
     const cells = [...row("f/0/44/1").cells].map(({ textContent }) => textContent);
     expect(cells).toContain("–");
-    expect(cells.at(-1)).toBe("+0.200");
+    expect(cells.at(-1)).toBe("≈+0.200");
+  });
+
+  it("measures the bars of outputs among outputs, those of the others among the others", () => {
+    const { row } = show(diffPane, compared);
+    const size = (id: string) =>
+      Number(row(id).querySelector<HTMLElement>(".wbx-bar")!.style.getPropertyValue("--wb-size"));
+    expect([size("l/5/2"), size("f/1/3/2")]).toEqual([1, 1]);
+    expect(size("t/2")).toBeCloseTo(0.05 / 0.3, 4);
   });
 
   it("selects a node that is here, and none that is not", () => {
