@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,16 +16,17 @@ from torch import Tensor
 
 from workbench.clt import CLT
 from workbench.clt.formats.load import check_fits
+from workbench.interventions.hooks import Hook, hooked
 from workbench.interventions.suffix import KeysAndValues, later_arguments
 from workbench.memory import require_memory
 from workbench.models import WRITE_HOOK, LoadedModel, capture, checked_tokens, run_decoder, token_strings, tokenize
 
 if TYPE_CHECKING:
+    from transformer_lens.hook_points import HookPoint
+
     from workbench.interventions.edits import AnyEdit
     from workbench.interventions.result import Intervention
     from workbench.interventions.run import Mode
-
-Hook = tuple[str, Callable[..., Any]]
 
 _FINAL = "ln_final.hook_out"
 # Rounding apart, a run from a position on gives the clean run: the largest difference, as a share of the largest value.
@@ -127,6 +128,11 @@ class CleanRun:
         from workbench.interventions.run import intervene_on
 
         return intervene_on(self, edits, mode=mode, until=until, freeze_attention=freeze_attention, k=k)
+
+    @cached_property
+    def hook_points(self) -> Mapping[str, HookPoint]:
+        """The bridge's hook points by name, aliases included."""
+        return dict(self.model.bridge.hook_dict)
 
     @property
     def n_positions(self) -> int:
@@ -238,7 +244,7 @@ class CleanRun:
             assert known is not None
             cache = known.before(position)
             calls = tuple(BlockCall(call.args, later_arguments(call.kwargs, position, cache)) for call in calls)
-        with self.model.lock, bridge.hooks(fwd_hooks=list(hooks)):
+        with hooked(self.model, self.hook_points, hooks):
             for block, call in zip(list(bridge.blocks)[layer:], calls, strict=True):
                 args, kwargs = call.with_residual(residual)
                 output = block(*args, **kwargs)

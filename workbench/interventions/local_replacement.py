@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.interventions.clean import CleanRun, Hook
+from workbench.interventions.clean import CleanRun
+from workbench.interventions.hooks import Hook
 from workbench.interventions.plan import Plan
 from workbench.models import READ_HOOK, WRITE_HOOK
 
@@ -97,7 +98,7 @@ def local_replacement(clean: CleanRun, plan: Plan) -> Replacement:
         hooks.append((clt.config.read_hook.format(layer=layer), read(layer)))
         mlp_input = READ_HOOK.format(layer=layer)
         # What the MLP computes is thrown away; the read hook stands before this one where both are the same.
-        if clt.config.write_hook == WRITE_HOOK and mlp_input in clean.model.bridge.hook_dict:
+        if clt.config.write_hook == WRITE_HOOK and mlp_input in clean.hook_points:
             hooks.append((mlp_input, keep_start))
         hooks.append((clt.config.write_hook.format(layer=layer), write(layer)))
         hooks.append((RESIDUAL_HOOK.format(layer=layer), keep(layer)))

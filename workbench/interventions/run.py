@@ -13,8 +13,9 @@ from torch import Tensor
 
 from workbench.clt import CLT
 from workbench.errors import InterventionError
-from workbench.interventions.clean import CleanRun, Hook, same_prompt
+from workbench.interventions.clean import CleanRun, same_prompt
 from workbench.interventions.edits import AnyEdit
+from workbench.interventions.hooks import Hook
 from workbench.interventions.plan import Plan, written
 from workbench.interventions.result import Intervention
 from workbench.interventions.suffix import joined
@@ -233,7 +234,7 @@ class _Run:
         for layer in layers:
             mlp_input = READ_HOOK.format(layer=layer)
             # What the MLP computes is thrown away, and the MLPs are most of the cost of a pass.
-            if clt.config.write_hook == WRITE_HOOK and mlp_input in clean.model.bridge.hook_dict:
+            if clt.config.write_hook == WRITE_HOOK and mlp_input in clean.hook_points:
                 hooks.append((mlp_input, keep_start))
             hooks.append((self._write_hook(layer), hold(layer)))
         return hooks

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.clt import CLT
-from workbench.interventions.clean import Hook, pattern_names, scale_names
+from workbench.interventions.clean import pattern_names, scale_names
+from workbench.interventions.hooks import Hook, hooked
 from workbench.interventions.plan import Plan, written
 from workbench.interventions.run import Mode
 from workbench.models import LoadedModel
@@ -46,6 +47,7 @@ class CachedRun:
         self._deltas: dict[int, Tensor] = {}
         self._read_changes: dict[int, Tensor] = {}
         self._hooks = self._all_hooks() if plan.placed else []
+        self._points = dict(model.bridge.hook_dict) if plan.placed else {}
 
     @property
     def length(self) -> int:
@@ -63,7 +65,7 @@ class CachedRun:
         decoder = cast("PreTrainedModel", self._model.bridge.original_model.base_model)
         batch = tokens.to(self._model.device).expand(rows, -1)
         self._deltas, self._read_changes = {}, {}
-        with self._model.lock, warnings.catch_warnings(), self._model.bridge.hooks(fwd_hooks=self._hooks):
+        with hooked(self._model, self._points, self._hooks), warnings.catch_warnings():
             # Holding a norm's denominator is the point of the mode "direct".
             warnings.filterwarnings("ignore", message="A forward hook edited hook_scale")
             final = decoder(input_ids=batch, past_key_values=self._cache, use_cache=True).last_hidden_state
