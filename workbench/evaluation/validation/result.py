@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import torch
 
+from workbench.errors import ConfigError
+from workbench.evaluation.bootstrap import Resamples, mean, mean_interval
 from workbench.interventions.result import figures
 
 if TYPE_CHECKING:
@@ -54,6 +58,32 @@ class Validation:
     pairs: pd.DataFrame
     cosines: pd.DataFrame
     supernodes: pd.DataFrame
+
+    @staticmethod
+    def pooled(validations: Sequence[Validation], *, seed: int = 0) -> pd.DataFrame:
+        """Return the mean of every figure over several prompts, with its 95 % bootstrap interval over prompts.
+
+        Returns:
+            The columns of :attr:`figures`; ``n`` is how many prompts have the figure.
+
+        Raises:
+            ConfigError: there is none, or two are of the same prompt.
+        """
+        prompts = [validation.prompt for validation in validations]
+        if not prompts or len(set(prompts)) < len(prompts):
+            raise ConfigError(f"The validations are of the prompts {prompts}: give at least one, and each prompt once.")
+        resamples = Resamples.draw(len(prompts), seed=seed)
+        rows = []
+        tables = [validation.figures.set_index("figure") for validation in validations]
+        for name in tables[0].index:
+            row: dict[str, object] = {"figure": name}
+            for column, prefix in (("value", ""), ("control", "control_")):
+                values = torch.tensor([table[column][name] for table in tables], dtype=torch.float64)
+                low, high = mean_interval(values, resamples) or (float("nan"), float("nan"))
+                row |= {column: mean(values), prefix + "low": low, prefix + "high": high}
+            n = sum(not pd.isna(table["value"][name]) for table in tables)
+            rows.append(row | {"paper": tables[0]["paper"][name], "n": n})
+        return pd.DataFrame(rows)[list(validations[0].figures.columns)]
 
     def plot(self) -> go.Figure:
         """Draw all of it in one picture, as a plotly figure."""

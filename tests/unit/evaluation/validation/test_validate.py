@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import numpy as np
@@ -117,6 +118,21 @@ def test_the_figures_come_from_the_tables_with_their_intervals() -> None:
     assert figures["n"]["spearman"] == len(pairs)
     assert ((figures["low"] <= figures["value"]) & (figures["value"] <= figures["high"])).all()
     assert "Validation(" in repr(result())
+
+
+def test_several_prompts_are_pooled_into_means() -> None:
+    one = result()
+    other = dataclasses.replace(one, prompt="another", figures=one.figures.assign(value=one.figures["value"] - 0.2))
+    table = Validation.pooled([one, other]).set_index("figure")
+    single = one.figures.set_index("figure")
+    assert (table["value"] - single["value"]).to_numpy() == pytest.approx(-0.1)
+    assert table["low"]["cosine"] == pytest.approx(single["value"]["cosine"] - 0.2)
+    assert table["high"]["cosine"] == pytest.approx(single["value"]["cosine"])
+    assert (table["n"] == 2).all()
+    assert Validation.pooled([one])["low"].isna().all()
+    for wrong in ([], [one, one]):
+        with pytest.raises(ConfigError, match="give at least one, and each prompt once"):
+            Validation.pooled(wrong)
 
 
 def test_it_is_one_picture() -> None:
