@@ -49,8 +49,9 @@ def paths_of(graph: Graph, query: Mapping[str, Any]) -> pd.DataFrame:
         ConfigError: the query cannot be used, or a target is no feature or logit.
     """
     wanted = checked_query(graph, query)
-    ends = {end: wanted[end] or None for end in ("source", "target")}
-    return strongest_paths(graph, **ends, k=wanted["k"], sign=wanted["sign"])
+    return strongest_paths(
+        graph, source=wanted["source"] or None, target=wanted["target"] or None, k=wanted["k"], sign=wanted["sign"]
+    )
 
 
 def best_paths(graph: Graph, query: Mapping[str, Any]) -> dict[str, Any]:
