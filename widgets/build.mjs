@@ -7,6 +7,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import * as esbuild from "esbuild";
+import { PRIVATE, plugin } from "./shrink.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const { values: args } = parseArgs({
@@ -16,7 +17,7 @@ const { values: args } = parseArgs({
   },
 });
 const out = resolve(args.out);
-const common = ["build.mjs", "package-lock.json"];
+const common = ["build.mjs", "package-lock.json", "shrink.mjs"];
 
 const names = readdirSync(join(here, "src"))
   .filter((name) => name !== "kit" && existsSync(join(here, "src", name, "index.ts")))
@@ -36,6 +37,8 @@ const options = names.map((name) => ({
     format: name === "page" ? "iife" : "esm",
     target: "es2022",
     minify: true,
+    mangleProps: PRIVATE,
+    plugins: [plugin],
     charset: "utf8",
     legalComments: "inline",
     metafile: true,

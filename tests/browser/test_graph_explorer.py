@@ -268,8 +268,8 @@ def test_the_threshold_moves_by_mouse_and_by_keyboard(tiny: Lab) -> None:
     tiny.wait_for_python("explorer.node_threshold == 1")
     expect(view.root).to_have_attribute("data-nodes", drawn_by_python(tiny))
     # The graph's own keys: at the end of the scale, and back.
-    view.canvas.press("+")
-    view.canvas.press("-")
+    view.canvas.press("]")
+    view.canvas.press("[")
     tiny.wait_for_python("explorer.node_threshold == 0.98")
 
 

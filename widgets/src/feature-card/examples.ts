@@ -24,8 +24,8 @@ export function activationStrip(
     point: (index, box) => {
       if (index === null || box === null) options.tip.hide();
       else {
-        const token = h("span", { class: "wb-token" }, visible(tokens[index]!));
-        options.tip.show(box, h("div", { class: "wb-tip-row" }, token, h("b", {}, said(index))));
+        const token = h("span", "wb-token", visible(tokens[index]!));
+        options.tip.show(box, h("div", "wb-tip-row", token, h("b", {}, said(index))));
       }
     },
   });
@@ -37,15 +37,15 @@ export function activationStrip(
 /** Return the examples, each group under its name; the first group is open. */
 export function examples(all: Example[], full: number, tip: Tip): HTMLElement {
   const groups = grouped(all).map(([group, members], index) => {
-    const list = h("ol", { class: "card-examples" });
+    const list = h("ol", "card-examples");
     const details = h(
       "details",
       { class: "card-group", "data-group": group },
       h(
         "summary",
         {},
-        h("b", { class: "card-group-name" }, groupName(group)),
-        h("span", { class: "wb-muted" }, count(members.length, "example")),
+        h("b", "card-group-name", groupName(group)),
+        h("span", "wb-muted", count(members.length, "example")),
       ),
       list,
     );
@@ -70,7 +70,7 @@ export function examples(all: Example[], full: number, tip: Tip): HTMLElement {
     open();
     return details;
   });
-  return h("div", { class: "card-groups" }, ...groups);
+  return h("div", "card-groups", ...groups);
 }
 
 function item(example: Example, number: number, full: number, tip: Tip): HTMLElement {

@@ -20,7 +20,7 @@ export class Header {
   readonly element: HTMLElement;
   readonly #name = h("span", { class: "card-feature", testid: "name" });
   readonly #label: HTMLInputElement;
-  readonly #badges = h("span", { class: "card-badges" });
+  readonly #badges = h("span", "card-badges");
   readonly #facts = h("p", { class: "wb-muted card-facts", testid: "facts" });
   readonly #score = h("span", { class: "card-score", testid: "score" });
   readonly #steer: HTMLButtonElement;
@@ -45,9 +45,9 @@ export class Header {
     );
     this.element = h(
       "header",
-      { class: "card-header" },
-      h("div", { class: "card-title" }, this.#name, this.#label, this.#steer),
-      h("div", { class: "card-subtitle" }, this.#badges, this.#score),
+      "card-header",
+      h("div", "card-title", this.#name, this.#label, this.#steer),
+      h("div", "card-subtitle", this.#badges, this.#score),
       this.#facts,
     );
   }

@@ -31,13 +31,13 @@ export function histogram(given: Histogram, options: HistogramOptions): HTMLElem
     const [first, last] = [Math.round(edges[i]!), Math.max(Math.round(edges[i]!), Math.ceil(edges[i + 1]!) - 1)];
     return first === last ? String(first) : `${first} – ${last}`;
   };
-  const readout = h("span", { class: "wb-muted" });
+  const readout = h("span", "wb-muted");
   const bars = counts.map((n, i) => {
     const bar = h("i");
     bar.style.height = `${(100 * sizes[i]!).toFixed(2)}%`;
     // Something, however little, is not nothing.
     bar.toggleAttribute("data-some", n > 0);
-    const column = h("div", { class: "card-column" }, bar);
+    const column = h("div", "card-column", bar);
     column.addEventListener("pointerenter", () => fill(readout, `${range(i)}: ${said(i)}`));
     column.addEventListener("pointerleave", () => fill(readout, options.note));
     return column;
@@ -53,11 +53,11 @@ export function histogram(given: Histogram, options: HistogramOptions): HTMLElem
   });
   return h(
     "figure",
-    { class: "card-part" },
+    "card-part",
     h("figcaption", {}, h("b", {}, options.title), readout),
     h("div", { class: "card-bars", role: "img", "aria-label": summary }, ...bars),
     h("div", { class: "card-axis", "aria-hidden": "true" }, ...marks),
-    h("div", { class: "card-unit wb-muted" }, `${options.axis}${log ? " (heights: logarithm of the count)" : ""}`),
+    h("div", "card-unit wb-muted", `${options.axis}${log ? " (heights: logarithm of the count)" : ""}`),
     table(
       options,
       counts.map((_, i) => [range(i), said(i)]),
@@ -69,12 +69,12 @@ function table(options: HistogramOptions, rows: [string, string][]): HTMLElement
   const body = h("tbody");
   const details = h(
     "details",
-    { class: "card-table" },
+    "card-table",
     h("summary", {}, "As a table"),
     h(
       "table",
       {},
-      h("caption", { class: "wb-visually-hidden" }, options.title),
+      h("caption", "wb-visually-hidden", options.title),
       h(
         "thead",
         {},

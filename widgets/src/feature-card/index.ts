@@ -25,7 +25,7 @@ class FeatureCard {
   readonly #trial: Trial;
   readonly #tip = new Tip();
   readonly #notice = new Notice();
-  readonly #left = h("div", { class: "card-left" });
+  readonly #left = h("div", "card-left");
   readonly #examples = h("div", { class: "card-part", testid: "examples" });
   readonly #steering = h("div", { class: "card-steering", testid: "steering", hidden: true });
   readonly #cleanups: (() => void)[] = [];
@@ -50,12 +50,7 @@ class FeatureCard {
       { class: "wb feature-card", "aria-label": "Feature card", testid: "feature-card" },
       this.#header.element,
       this.#notice.element,
-      h(
-        "div",
-        { class: "card-body" },
-        this.#left,
-        h("div", { class: "card-right" }, this.#trial.element, this.#examples),
-      ),
+      h("div", "card-body", this.#left, h("div", "card-right", this.#trial.element, this.#examples)),
       this.#steering,
       this.#tip.element,
     );
@@ -156,7 +151,7 @@ class FeatureCard {
       );
     }
     if (card.examples.length === 0) {
-      return h("p", { class: "card-empty" }, "This atlas holds no examples of the feature: build the full one.");
+      return h("p", "card-empty", "This atlas holds no examples of the feature: build the full one.");
     }
     return examples(card.examples, fullColour(card), this.#tip);
   }

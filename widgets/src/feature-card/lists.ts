@@ -25,25 +25,25 @@ export function logits(promoted: Effect[], suppressed: Effect[]): HTMLElement | 
       h("h5", {}, title),
       h(
         "ul",
-        { class: "card-rows" },
+        "card-rows",
         ...effects.map(({ token, value }) =>
           h(
             "li",
             { title: `${isolate(visible(token))} ${signed(value)}` },
-            h("span", { class: "wb-token" }, visible(token)),
+            h("span", "wb-token", visible(token)),
             bar(Math.abs(value) / full, value < 0 ? "down" : "up"),
-            h("span", { class: "card-number" }, signed(value)),
+            h("span", "card-number", signed(value)),
           ),
         ),
       ),
     );
   return h(
     "section",
-    { class: "card-part" },
-    h("h4", {}, "Logits", h("span", { class: "wb-muted" }, "direct effect")),
+    "card-part",
+    h("h4", {}, "Logits", h("span", "wb-muted", "direct effect")),
     h(
       "div",
-      { class: "card-pair" },
+      "card-pair",
       promoted.length > 0 && list("raised", promoted),
       suppressed.length > 0 && list("lowered", suppressed),
     ),
@@ -60,17 +60,17 @@ export function firesOn(tokens: FiresOn[]): HTMLElement | null {
       {
         title: `${isolate(visible(one.token))}: ${count(one.count, "time")}, on average ${plain(one.mean_activation)}`,
       },
-      h("span", { class: "wb-token" }, visible(one.token)),
+      h("span", "wb-token", visible(one.token)),
       bar(one.count / full, "plain"),
-      h("span", { class: "card-number" }, one.count.toLocaleString("en")),
-      h("span", { class: "card-number wb-muted" }, plain(one.mean_activation)),
+      h("span", "card-number", one.count.toLocaleString("en")),
+      h("span", "card-number wb-muted", plain(one.mean_activation)),
     ),
   );
   return h(
     "section",
-    { class: "card-part" },
-    h("h4", {}, "Fires on", h("span", { class: "wb-muted" }, "times, mean activation")),
-    h("ul", { class: "card-rows card-rows-four" }, ...rows),
+    "card-part",
+    h("h4", {}, "Fires on", h("span", "wb-muted", "times, mean activation")),
+    h("ul", "card-rows card-rows-four", ...rows),
   );
 }
 
@@ -95,17 +95,17 @@ export function neighbours(
           title: `Select feature ${nameOf(one)}`,
           onclick: () => choose([one.layer, one.feature]),
         },
-        h("span", { class: "card-feature" }, nameOf(one)),
-        h("bdi", { class: "card-neighbour-label" }, one.label || "no label"),
+        h("span", "card-feature", nameOf(one)),
+        h("bdi", "card-neighbour-label", one.label || "no label"),
         bar(Math.abs(one.twera) / full, one.twera < 0 ? "down" : "up"),
-        h("span", { class: "card-number" }, signed(one.twera)),
+        h("span", "card-number", signed(one.twera)),
       ),
     ),
   );
   return h(
     "section",
-    { class: "card-part" },
-    h("h4", {}, title, h("span", { class: "wb-muted" }, "TWERA")),
-    h("ul", { class: "card-neighbours" }, ...rows),
+    "card-part",
+    h("h4", {}, title, h("span", "wb-muted", "TWERA")),
+    h("ul", "card-neighbours", ...rows),
   );
 }

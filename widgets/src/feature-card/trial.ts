@@ -41,7 +41,7 @@ export class Trial {
     this.field.value = options.get("text");
     this.element = h(
       "section",
-      { class: "card-part card-trial" },
+      "card-part card-trial",
       h("h4", {}, h("label", { for: id }, "Try a text"), this.#status),
       this.field,
       this.#result,

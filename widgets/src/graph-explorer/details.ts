@@ -1,5 +1,6 @@
 /** The pane beside the graph: the node that was selected last, what feeds it and what it feeds. */
 
+import { copy } from "../kit/clipboard";
 import { fill, h } from "../kit/dom";
 import { count, percent, plain, signed } from "../kit/format";
 import { Notice } from "../kit/notice";
@@ -91,12 +92,12 @@ export class Details {
       this.element,
       h(
         "header",
-        { class: "wbx-header" },
-        h("div", { class: "wbx-kind" }, info.model),
-        h("div", { class: "wbx-prompt" }, visible(info.prompt)),
+        "wbx-header",
+        h("div", "wbx-kind", info.model),
+        h("div", "wbx-prompt", visible(info.prompt)),
         h(
           "div",
-          { class: "wbx-numbers" },
+          "wbx-numbers",
           score("Replacement", info.replacement, "Share of the influence that begins at tokens, not at errors"),
           score("Completeness", info.completeness, "Influence-weighted share of the nodes’ input that is not error"),
         ),
@@ -104,7 +105,7 @@ export class Details {
       this.#choice("Pinned", this.#state.pinned, "pinned"),
       h(
         "p",
-        { class: "wbx-hint" },
+        "wbx-hint",
         "Click a node to see what feeds it and what it feeds. Shift-click adds one, a drag selects many, ",
         h("kbd", {}, "P"),
         " pins.",
@@ -123,7 +124,7 @@ export class Details {
             }),
             "influential",
           )
-        : h("p", { class: "wbx-hint" }, "No node is drawn: draw more of the influence with the slider above."),
+        : h("p", "wbx-hint", "No node is drawn: draw more of the influence with the slider above."),
     );
   }
 
@@ -137,7 +138,7 @@ export class Details {
       fill(
         this.element,
         this.#notice.element,
-        h("p", { class: "wbx-hint" }, waiting ? `Asking Python for ${id} …` : `The node ${id} is not drawn.`),
+        h("p", "wbx-hint", waiting ? `Asking Python for ${id} …` : `The node ${id} is not drawn.`),
       );
       return;
     }
@@ -155,7 +156,7 @@ export class Details {
       this.#sourceNote(known),
       h(
         "div",
-        { class: "wbx-ends" },
+        "wbx-ends",
         this.#edges("Incoming", facts, end("incoming"), known),
         this.#edges("Outgoing", facts, end("outgoing"), known),
       ),
@@ -189,10 +190,10 @@ export class Details {
     });
     return h(
       "header",
-      { class: "wbx-header" },
+      "wbx-header",
       h(
         "div",
-        { class: "wbx-kind" },
+        "wbx-kind",
         glyph(facts.kind),
         `${kindOf(facts)} · ${layerOf(facts)}`,
         h(
@@ -212,18 +213,21 @@ export class Details {
       this.#supernode(facts.id),
       h(
         "div",
-        { class: "wbx-numbers" },
-        h(
-          "span",
-          {},
-          "At ",
-          h("span", { class: "wb-token wbx-chip" }, tokenAt(facts, info)),
-          ` position ${facts.position}`,
-        ),
+        "wbx-numbers",
+        h("span", {}, "At ", h("span", "wb-token wbx-chip", tokenAt(facts, info)), ` position ${facts.position}`),
         ...numbersOf(facts).map(([name, value]) => h("span", {}, `${name} `, h("b", {}, value))),
-        h("code", { class: "wbx-id", title: "The node’s id in graph.nodes" }, facts.id),
+        h(
+          "button",
+          {
+            class: "wbx-id",
+            title: "The node’s id in graph.nodes: click to copy it (C)",
+            testid: "copy-id",
+            onclick: () => void copy(facts.id),
+          },
+          facts.id,
+        ),
       ),
-      meaningOf(facts.kind) !== "" && h("p", { class: "wbx-meaning" }, meaningOf(facts.kind)),
+      meaningOf(facts.kind) !== "" && h("p", "wbx-meaning", meaningOf(facts.kind)),
     );
   }
 
@@ -253,7 +257,7 @@ export class Details {
     return h(
       "div",
       { class: "wbx-supernode", role: "group", "aria-label": "Supernode" },
-      h("span", { class: "wb-muted" }, `In (${group.ids.length})`),
+      h("span", "wb-muted", `In (${group.ids.length})`),
       field,
       button("Leave", "Take this node out of the supernode", "leave-group", () => this.#state.leave([id])),
       button("Ungroup", "Give the supernode up", "ungroup", () => this.#state.ungroup(group.name)),
@@ -284,7 +288,7 @@ export class Details {
       };
       const whole = known.kind === "whole" || known.kind === "complete" || facts.kind === LOGIT;
       const text = whole || title === "Incoming" ? reasons[title]! : "None of the edges at hand begins here.";
-      return h("section", { class: "wbx-end wbx-empty" }, h("h4", {}, title), h("p", { class: "wbx-hint" }, text));
+      return h("section", "wbx-end wbx-empty", h("h4", {}, title), h("p", "wbx-hint", text));
     }
     const most = Math.max(...end.share.map(Math.abs), 1e-9);
     const rows = end.ids.map((id, at) => {
@@ -330,8 +334,8 @@ export class Details {
           : "Total effect on the logits over all paths";
     return h(
       "section",
-      { class: "wbx-end" },
-      h("h4", { title: explained }, title, note !== null && h("span", { class: "wb-muted" }, note)),
+      "wbx-end",
+      h("h4", { title: explained }, title, note !== null && h("span", "wb-muted", note)),
       h("ul", { class: "wbx-list", testid: testid, "aria-label": title }, ...items),
     );
   }
@@ -365,9 +369,9 @@ export class Details {
     return h(
       "div",
       { class: "wbx-choice", role: "group", "aria-label": title, testid: testid },
-      h("span", { class: "wb-muted" }, `${title} (${ids.length})`),
+      h("span", "wb-muted", `${title} (${ids.length})`),
       ...chips,
-      ids.length > 60 && h("span", { class: "wb-muted" }, `and ${n(ids.length - 60)} more`),
+      ids.length > 60 && h("span", "wb-muted", `and ${n(ids.length - 60)} more`),
     );
   }
 }

@@ -1,25 +1,14 @@
 /** Small pictures: the shapes of the kinds of nodes, and of the buttons. */
 
+import { svg } from "../kit/svg";
 import { KINDS } from "./data";
 
-const SVG = "http://www.w3.org/2000/svg";
-
-function svg(size: number, shapes: [name: string, attributes: Record<string, string>][]): SVGSVGElement {
-  const root = document.createElementNS(SVG, "svg");
-  for (const [name, value] of Object.entries({
-    width: size,
-    height: size,
-    viewBox: "0 0 12 12",
-    "aria-hidden": true,
-  })) {
-    root.setAttribute(name, String(value));
-  }
-  for (const [name, attributes] of shapes) {
-    const shape = document.createElementNS(SVG, name);
-    for (const [attribute, value] of Object.entries(attributes)) shape.setAttribute(attribute, value);
-    root.append(shape);
-  }
-  return root;
+function picture(size: number, shapes: [name: string, attributes: Record<string, string>][]): SVGElement {
+  return svg(
+    "svg",
+    { width: size, height: size, viewBox: "0 0 12 12", "aria-hidden": "true" },
+    ...shapes.map(([name, attributes]) => svg(name, attributes)),
+  );
 }
 
 const SHAPES: [string, Record<string, string>][] = [
@@ -31,26 +20,26 @@ const SHAPES: [string, Record<string, string>][] = [
 ];
 
 /** Return the shape of a kind of node, in its colour. */
-export function glyph(kind: number, size = 11): SVGSVGElement {
-  const picture = svg(size, [SHAPES[kind]!]);
-  picture.setAttribute("class", `wbx-glyph wbx-kind-${KINDS[kind]}`);
-  return picture;
+export function glyph(kind: number, size = 11): SVGElement {
+  const drawn = picture(size, [SHAPES[kind]!]);
+  drawn.setAttribute("class", `wbx-glyph wbx-kind-${KINDS[kind]}`);
+  return drawn;
 }
 
-export function pinIcon(): SVGSVGElement {
-  const picture = svg(13, [
+export function pinIcon(): SVGElement {
+  const drawn = picture(13, [
     ["path", { d: "M4 1h4l-.4 3.2L9.4 6.4v.9H2.6v-.9l1.8-2.2Z" }],
     ["path", { d: "M6 7.3V11", "stroke-width": "1.2" }],
   ]);
-  picture.setAttribute("class", "wbx-icon");
-  return picture;
+  drawn.setAttribute("class", "wbx-icon");
+  return drawn;
 }
 
 /** Return a button's picture of lines. */
-function lines(path: string): SVGSVGElement {
-  const picture = svg(13, [["path", { d: path }]]);
-  picture.setAttribute("class", "wbx-icon wbx-lines");
-  return picture;
+function lines(path: string): SVGElement {
+  const drawn = picture(13, [["path", { d: path }]]);
+  drawn.setAttribute("class", "wbx-icon wbx-lines");
+  return drawn;
 }
 
 export const screenIcon = () => lines("M4.2 1H1v3.2M7.8 1H11v3.2M4.2 11H1V7.8M7.8 11H11V7.8");

@@ -1,6 +1,7 @@
 /** The keys and gestures, behind the "?". */
 
-import { h, uid } from "../kit/dom";
+import { h } from "../kit/dom";
+import { Popup } from "./popup";
 
 const KEYS: [string, string][] = [
   ["Click", "select a node and list its edges"],
@@ -16,47 +17,21 @@ const KEYS: [string, string][] = [
   ["Space-drag, wheel", "shift a graph that is zoomed in"],
   ["/", "find nodes by label, token or id"],
   ["Ctrl/⌘-Z", "undo; with Shift, redo"],
+  ["C", "copy the node’s id"],
   ["F", "full screen"],
   ["Esc", "select nothing"],
 ];
 
-export class Help {
-  readonly panel: HTMLElement;
-  readonly button: HTMLButtonElement;
-
-  constructor() {
-    const id = uid("help");
-    this.panel = h(
-      "div",
-      { id, class: "wbx-help", role: "region", "aria-label": "Keys and gestures", hidden: true },
-      h("dl", {}, ...KEYS.flatMap(([keys, meaning]) => [h("dt", {}, keys), h("dd", {}, meaning)])),
-      h(
-        "p",
-        { class: "wb-muted" },
-        "Columns are tokens, rows are layers. Width and strength of an edge show its share of the target’s input. " +
-          "The lists beside the graph hold the same as the graph.",
-      ),
-    );
-    this.button = h(
-      "button",
-      {
-        class: "wbx-button wbx-round",
-        "aria-label": "Keys and gestures",
-        "aria-controls": id,
-        "aria-expanded": "false",
-        testid: "help",
-        onclick: () => this.toggle(this.panel.hidden),
-      },
-      "?",
-    );
-  }
-
-  get open(): boolean {
-    return !this.panel.hidden;
-  }
-
-  toggle(open: boolean): void {
-    this.panel.hidden = !open;
-    this.button.setAttribute("aria-expanded", String(open));
-  }
-}
+export const makeHelp = (): Popup =>
+  new Popup(
+    "Keys and gestures",
+    "help",
+    "?",
+    "wbx-round",
+    h("dl", {}, ...KEYS.flatMap(([keys, meaning]) => [h("dt", {}, keys), h("dd", {}, meaning)])),
+    h(
+      "p",
+      "wb-muted",
+      "Columns are tokens, rows are layers. The broader an edge, the larger its share of the target’s input.",
+    ),
+  );

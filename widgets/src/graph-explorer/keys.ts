@@ -1,5 +1,6 @@
 /** What the keys do: some anywhere in the widget, most on the graph, where they walk from node to node. */
 
+import { copy } from "../kit/clipboard";
 import { onKeys } from "../kit/keyboard";
 import type { Stage } from "./stage";
 import type { State } from "./state";
@@ -60,6 +61,10 @@ export function graphKeys(state: State, stage: Stage, read: (id: string) => void
     const id = graph.ids[here()];
     if (id !== undefined) state.togglePin(id);
   };
+  const copyId = () => {
+    const id = graph.ids[here()];
+    if (id !== undefined) void copy(id);
+  };
   stage.canvas.addEventListener(
     "keydown",
     onKeys({
@@ -73,6 +78,8 @@ export function graphKeys(state: State, stage: Stage, read: (id: string) => void
       },
       p: pin,
       P: pin,
+      c: copyId,
+      C: copyId,
       "+": () => stage.zoomIn(),
       "=": () => stage.zoomIn(),
       "-": () => stage.zoomOut(),

@@ -35,10 +35,10 @@ export class Legend {
   readonly #errors: HTMLInputElement;
   readonly #biases: HTMLInputElement;
   readonly #density: HTMLInputElement;
-  readonly #densityText = h("output", { class: "wbx-density-value" });
+  readonly #densityText = h("output", "wbx-density-value");
   readonly #links: HTMLSelectElement;
   readonly #colours: HTMLSelectElement;
-  readonly #signs = h("span", { class: "wbx-signs" });
+  readonly #signs = h("span", "wbx-signs");
 
   constructor(state: State) {
     this.#state = state;
@@ -82,8 +82,8 @@ export class Legend {
         this.#density,
         this.#densityText,
       ),
-      h("label", { class: "wbx-key wbx-choose" }, "Edges", this.#links),
-      h("label", { class: "wbx-key wbx-choose" }, "Colour", this.#colours, this.#signs),
+      h("label", "wbx-key wbx-choose", "Edges", this.#links),
+      h("label", "wbx-key wbx-choose", "Colour", this.#colours, this.#signs),
     );
     if (!known) {
       const why = uid("why");

@@ -42,16 +42,16 @@ export function nodeRow(facts: Facts, info: Info, options: RowOptions, actions: 
       onclick: () => actions.go(facts.id),
     },
     glyph(facts.kind, 10),
-    h("span", { class: "wbx-row-name" }, nameOf(facts)),
+    h("span", "wbx-row-name", nameOf(facts)),
     h(
       "span",
-      { class: "wbx-row-place" },
+      "wbx-row-place",
       `${shortLayer(facts)} `,
-      !ownPlace && h("span", { class: "wb-token" }, tokenAt(facts, info)),
+      !ownPlace && h("span", "wb-token", tokenAt(facts, info)),
       h("sub", {}, facts.position),
     ),
     options.bar && bar,
-    h("span", { class: "wbx-row-value" }, options.value),
+    h("span", "wbx-row-value", options.value),
   );
   return h("li", {}, button);
 }

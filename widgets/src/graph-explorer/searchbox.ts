@@ -104,12 +104,12 @@ export class SearchBox {
         onclick: (event) => this.#choose(id, (event as MouseEvent).shiftKey),
       },
       glyph(facts.kind, 10),
-      h("span", { class: "wbx-row-name" }, nameOf(facts)),
+      h("span", "wbx-row-name", nameOf(facts)),
       h(
         "span",
-        { class: "wbx-row-place" },
+        "wbx-row-place",
         `${shortLayer(facts)} `,
-        h("span", { class: "wb-token" }, tokenAt(facts, this.#state.graph.info)),
+        h("span", "wb-token", tokenAt(facts, this.#state.graph.info)),
         h("sub", {}, facts.position),
       ),
     );

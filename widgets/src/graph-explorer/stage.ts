@@ -22,6 +22,7 @@ import { Hits } from "./hit";
 import { type Anchor, placeLabels } from "./labels";
 import { LAYERS, Layers } from "./layers";
 import { AXIS, type Layout, layOut, type Texts, tokenBand } from "./layout";
+import type { Picture } from "./picture";
 import { type Gestures, type Point, Pointer } from "./pointer";
 import type { Shown } from "./prune";
 import type { State } from "./state";
@@ -59,6 +60,7 @@ export class Stage {
   /** Whether a layout was shown before: where a long prompt is scrolled to is the user's choice from then on. */
   #seen = false;
   #zoom = 1;
+  #whole = false;
 
   /** @param zoomed is called when the zoom has changed. */
   constructor(state: State, shown: Shown, gestures: Gestures, zoomed: () => void) {
@@ -98,10 +100,10 @@ export class Stage {
     for (const layer of LAYERS) {
       if (layer !== "hover") this.#layers.elements[layer].setAttribute("aria-hidden", "true");
     }
-    this.#window = h("div", { class: "wbx-window" }, ...Object.values(this.#layers.elements));
-    this.#spacer = h("div", { class: "wbx-spacer" }, this.#window);
+    this.#window = h("div", "wbx-window", ...Object.values(this.#layers.elements));
+    this.#spacer = h("div", "wbx-spacer", this.#window);
     this.#scroller = h("div", { class: "wbx-scroller", onscroll: () => this.#redraw() }, this.#spacer);
-    this.element = h("div", { class: "wbx-stage" }, this.#scroller);
+    this.element = h("div", "wbx-stage", this.#scroller);
     this.#pointer = new Pointer(this.canvas, this, gestures);
   }
 
@@ -158,10 +160,14 @@ export class Stage {
 
   /** The selection, the pins or their names changed. */
   refreshHeld(): void {
-    const { index } = this.#graph;
-    const nodes = (ids: string[]) => ids.map((id) => index.get(id)).filter((node) => node !== undefined);
     const { selected, pinned, links } = this.#state;
-    this.#held = heldFocus(this.#graph, this.#shown.nodes, nodes(selected), nodes(pinned), links);
+    this.#held = heldFocus(
+      this.#graph,
+      this.#shown.nodes,
+      this.#state.nodes(selected),
+      this.#state.nodes(pinned),
+      links,
+    );
     this.#markFocus();
     this.#layers.invalidate("held", "hover", "names");
   }
@@ -183,6 +189,45 @@ export class Stage {
     if (nodes.length === 0 && this.#marked.length === 0) return;
     this.#marked = nodes;
     this.#layers.invalidate("names");
+  }
+
+  /** Return the whole graph as it is drawn at present. */
+  picture(): Picture | null {
+    const [look, layout] = [this.#look, this.#layout];
+    if (!look || !layout) return null;
+    const dim = this.element.dataset.focus === "true";
+    const layer = (opacity: number, draw: (context: CanvasRenderingContext2D) => void) => ({
+      opacity,
+      draw: (context: CanvasRenderingContext2D) => {
+        // No part of it is out of sight.
+        this.#whole = true;
+        try {
+          draw(context);
+        } finally {
+          this.#whole = false;
+        }
+      },
+    });
+    return {
+      width: Math.ceil(layout.width),
+      height: Math.ceil(layout.height),
+      background: look.colours.background,
+      layers: [
+        layer(1, (context) => drawFrame(context, layout, look)),
+        // As the style sheet has it on the screen.
+        layer(dim ? 0.18 : 1, (context) => this.#drawAllEdges(context, look, layout, this.#shown.edges)),
+        layer(dim ? 0.4 : 1, (context) => this.#drawNodes(context, look, layout)),
+        layer(1, (context) => this.#drawHeld(context, look, layout)),
+        layer(1, (context) => this.#drawNames(context, look, layout)),
+      ],
+    };
+  }
+
+  /** The part of the layout that is in sight. */
+  get #view(): { left: number; top: number; width: number; height: number } {
+    if (this.#whole) return { left: 0, top: 0, width: this.#layout!.width, height: this.#layout!.height };
+    const { scrollLeft: left, scrollTop: top } = this.#scroller;
+    return { left, top, width: this.#width, height: this.#height };
   }
 
   /** Draw what is stale without waiting for the next frame. */
@@ -317,10 +362,13 @@ export class Stage {
   }
 
   #drawEdges(context: CanvasRenderingContext2D, look: Look, layout: Layout, pass: number): void {
-    const dark = look.colours.dark;
     // The most influential edges come first; what is drawn later goes beneath them.
     if (pass > 0) context.globalCompositeOperation = "destination-over";
-    const edges = this.#shown.edges.subarray(pass * SLICE, (pass + 1) * SLICE);
+    this.#drawAllEdges(context, look, layout, this.#shown.edges.subarray(pass * SLICE, (pass + 1) * SLICE));
+  }
+
+  #drawAllEdges(context: CanvasRenderingContext2D, look: Look, layout: Layout, edges: Int32Array): void {
+    const dark = look.colours.dark;
     // The more there are, the fainter each: the picture stays about as dark.
     const fade = Math.min((6000 / Math.max(this.#shown.edges.length, 1)) ** 0.5, 1);
     drawEdges(context, this.#graph, layout, edges, look, {
@@ -352,23 +400,21 @@ export class Stage {
   }
 
   #drawHeld(context: CanvasRenderingContext2D, look: Look, layout: Layout): void {
-    const { index } = this.#graph;
     const { selected, pinned } = this.#state;
-    const known = (ids: string[]) => ids.map((id) => index.get(id)).filter((node) => node !== undefined);
     this.#drawFocus(context, look, layout, this.#held);
-    drawNodes(context, this.#graph, layout, new Set(known([...selected, ...pinned])), look, this.#boxTexts);
+    drawNodes(context, this.#graph, layout, new Set(this.#state.nodes([...selected, ...pinned])), look, this.#boxTexts);
     // The axes stay in sight, the tokens below and the layers on the left, over what is scrolled beneath them.
-    const { scrollLeft, scrollTop } = this.#scroller;
+    const view = this.#view;
     context.save();
-    context.translate(0, scrollTop);
-    drawTokens(context, layout, this.#tokens, look, { left: scrollLeft, width: this.#width, height: this.#height });
+    context.translate(0, view.top);
+    drawTokens(context, layout, this.#tokens, look, view);
     context.restore();
     context.save();
-    context.translate(scrollLeft, 0);
-    drawAxis(context, layout, look, { top: scrollTop, height: this.#height });
+    context.translate(view.left, 0);
+    drawAxis(context, layout, look, view);
     context.restore();
-    for (const node of known(pinned)) drawRing(context, layout, node, look.colours.text, 2.5, 1.5);
-    for (const node of known(selected)) drawRing(context, layout, node, look.colours.accent, 4, 2);
+    for (const node of this.#state.nodes(pinned)) drawRing(context, layout, node, look.colours.text, 2.5, 1.5);
+    for (const node of this.#state.nodes(selected)) drawRing(context, layout, node, look.colours.accent, 4, 2);
   }
 
   #drawNames(context: CanvasRenderingContext2D, look: Look, layout: Layout): void {
@@ -376,9 +422,8 @@ export class Stage {
       if (this.#shown.nodes[node]) drawHalo(context, layout, node, look.colours.found);
     }
     context.font = look.small;
-    const named = this.#state.pinned
-      .map((id) => this.#graph.index.get(id))
-      .filter((node) => node !== undefined)
+    const named = this.#state
+      .nodes(this.#state.pinned)
       // A logit's box holds its name already.
       .filter((node) => !layout.boxes.get(node)?.text)
       .map((node) => {
@@ -392,12 +437,12 @@ export class Stage {
       width: context.measureText(text).width + 12,
       height: 18,
     }));
-    const { scrollLeft: left, scrollTop: top } = this.#scroller;
+    const { left, top, width, height } = this.#view;
     const bounds = {
       left: left + AXIS,
       top: top + 2,
-      right: left + this.#width - 2,
-      bottom: top + this.#height - (this.#zoom > 1 ? tokenBand(layout) : 2),
+      right: left + width - 2,
+      bottom: top + height - (this.#zoom > 1 ? tokenBand(layout) : 2),
     };
     placeLabels(anchors, bounds).forEach((place, at) => {
       const { node, text } = named[at]!;

@@ -2,7 +2,7 @@
 
 import type { AnyModel } from "@anywidget/types";
 import type { WireColumns } from "../kit/binary";
-import { type AskOptions, NoKernel, type Reply, Requests, Superseded } from "../kit/requests";
+import { type AskOptions, messageOf, NoKernel, type Reply, Requests, Superseded } from "../kit/requests";
 import { type Facts, factsOf, type Graph, type Info, readGraph } from "./data";
 import { nameOf } from "./describe";
 import { freeName, type Group, grouped, groupOf, renamed, without } from "./groups";
@@ -202,7 +202,7 @@ export class State {
   /** What is drawn at present. */
   get shown(): Shown {
     const { graph, threshold, density, errors, biases, selected, pinned } = this;
-    const keep = [...selected, ...pinned].map((id) => graph.index.get(id)).filter((node) => node !== undefined);
+    const keep = this.nodes([...selected, ...pinned]);
     return shown(graph, { threshold, density, errors, biases, keep });
   }
 
@@ -254,6 +254,11 @@ export class State {
   togglePin(id: string): void {
     if (this.pinned.includes(id)) this.#without("pinned_ids", id);
     else this.set("pinned_ids", [...this.pinned, id]);
+  }
+
+  /** Return the numbers of nodes that came with the widget. */
+  nodes(ids: readonly string[]): number[] {
+    return ids.map((id) => this.graph.index.get(id)).filter((node) => node !== undefined);
   }
 
   /** Put nodes into one supernode, see {@link grouped}; return its name, or null when there are too few. */
@@ -357,7 +362,7 @@ export class State {
       // Whoever looks at this node again asks again.
       if (error instanceof Superseded) this.#known.delete(id);
       else if (error instanceof NoKernel) this.#known.set(id, { kind: "no kernel" });
-      else this.#known.set(id, { kind: "failed", message: error instanceof Error ? error.message : String(error) });
+      else this.#known.set(id, { kind: "failed", message: messageOf(error) });
     }
     this.#emit("connections");
   }

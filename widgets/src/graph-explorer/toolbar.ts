@@ -2,7 +2,6 @@
 
 import { fill, h, uid } from "../kit/dom";
 import { pinIcon, redoIcon, undoIcon } from "./glyph";
-import { Help } from "./help";
 import type { Shown } from "./prune";
 import type { State } from "./state";
 
@@ -21,11 +20,10 @@ const n = (value: number) => value.toLocaleString("en");
 
 export class Toolbar {
   readonly element: HTMLElement;
-  readonly help = new Help();
   readonly actions: HTMLElement;
   readonly #state: State;
   readonly #slider: HTMLInputElement;
-  readonly #value = h("output", { class: "wbx-threshold-value" });
+  readonly #value = h("output", "wbx-threshold-value");
   readonly #counts = h("div", { class: "wbx-counts", testid: "counts" });
   readonly #pin: HTMLButtonElement;
   readonly #group: HTMLButtonElement;
@@ -81,7 +79,7 @@ export class Toolbar {
     );
     this.actions = h(
       "div",
-      { class: "wbx-actions" },
+      "wbx-actions",
       h("div", { class: "wbx-pair", role: "group", "aria-label": "Steps" }, this.#undo, this.#redo),
       this.#pin,
       this.#group,
@@ -92,7 +90,7 @@ export class Toolbar {
       { class: "wbx-toolbar", role: "group", "aria-label": "Tools" },
       h(
         "div",
-        { class: "wbx-threshold" },
+        "wbx-threshold",
         h(
           "label",
           { for: id, title: "Nodes are drawn by influence, the largest first, until they carry this share of it." },

@@ -28,20 +28,20 @@ export class Tooltip {
       this.element,
       h(
         "div",
-        { class: "wbx-tooltip-kind" },
+        "wbx-tooltip-kind",
         glyph(facts.kind),
         `${kind} · ${layerOf(facts)}`,
         !ownPlace && " · ",
-        !ownPlace && h("span", { class: "wb-token" }, tokenAt(facts, info)),
+        !ownPlace && h("span", "wb-token", tokenAt(facts, info)),
         ` · position ${facts.position}`,
       ),
       name !== kind && h("div", { class: `wbx-tooltip-name${ownPlace ? " wb-token" : ""}` }, name),
       h(
         "div",
-        { class: "wbx-tooltip-numbers" },
+        "wbx-tooltip-numbers",
         ...numbersOf(facts).map(([what, value]) => h("span", {}, `${what} `, h("b", {}, value))),
       ),
-      meaningOf(facts.kind) !== "" && h("div", { class: "wb-muted" }, meaningOf(facts.kind)),
+      meaningOf(facts.kind) !== "" && h("div", "wb-muted", meaningOf(facts.kind)),
     );
     this.element.hidden = false;
     const { offsetWidth: width, offsetHeight: height } = this.element;

@@ -6,6 +6,8 @@ import { type Colours, watchTheme } from "../kit/theme";
 import { Collector } from "./collector";
 import { sentence } from "./describe";
 import { Details } from "./details";
+import { makeExports } from "./exports";
+import { makeHelp } from "./help";
 import { graphKeys, widgetKeys } from "./keys";
 import { Legend } from "./legend";
 import { PANES, type Pane } from "./panes";
@@ -94,16 +96,21 @@ export class View {
       "aria-label",
       `Attribution graph of ${state.graph.info.prompt}. Arrow keys walk from node to node, Enter selects.`,
     );
-    const { help } = this.#toolbar;
+    const help = makeHelp();
+    const exports = makeExports(state, () => this.#stage.picture());
     graphKeys(
       state,
       this.#stage,
       (id) => this.#read(id),
-      () => (help.open ? help.toggle(false) : state.set("selected_ids", [])),
+      () => {
+        const open = [help, exports].filter((popup) => popup.open);
+        for (const popup of open) popup.toggle(false);
+        if (open.length === 0) state.set("selected_ids", []);
+      },
     );
     this.#stage.canvas.addEventListener("blur", () => state.hover(null));
     this.#panes = PANES.map((make) => make(state, (id) => this.#go(id)));
-    const canvas = h("div", { class: "wbx-graph" }, this.#legend.element, this.#stage.element);
+    const canvas = h("div", "wbx-graph", this.#legend.element, this.#stage.element);
     this.#tabs = new Tabs([{ key: "graph", name: "Graph", element: canvas }, ...this.#panes], (key) =>
       state.set("view", key),
     );
@@ -114,21 +121,22 @@ export class View {
       this.#toolbar.element,
       h(
         "div",
-        { class: "wbx-body" },
+        "wbx-body",
         h(
           "div",
-          { class: "wbx-main" },
-          h("div", { class: "wbx-strip" }, this.#tabs.element, this.#zoom.element),
+          "wbx-main",
+          h("div", "wbx-strip", this.#tabs.element, this.#zoom.element),
           canvas,
           ...this.#panes.map(({ element }) => element),
           help.panel,
+          exports.panel,
         ),
         this.#details.element,
       ),
       this.#handle.element,
       this.#live,
     );
-    this.#toolbar.actions.append(this.#screen.button, this.#toolbar.help.button);
+    this.#toolbar.actions.append(exports.button, this.#screen.button, help.button);
     Object.assign(this.element, { nodePosition: (id: string) => this.nodePosition(id) });
     this.#ends.push(
       claimKeys(this.element),
@@ -275,10 +283,9 @@ export class View {
 
   /** Mark what the search found, and what another explorer highlights here. */
   #remark(): void {
-    const { graph, highlighted } = this.#state;
-    const elsewhere = highlighted.map((id) => graph.index.get(id)).filter((node) => node !== undefined);
-    const collected = this.#collector.ids.map((id) => graph.index.get(id)!);
-    this.#stage.setMarked([...new Set([...this.#searched, ...elsewhere, ...collected])]);
+    const { highlighted } = this.#state;
+    const others = this.#state.nodes([...highlighted, ...this.#collector.ids]);
+    this.#stage.setMarked([...new Set([...this.#searched, ...others])]);
   }
 
   #reveal(id: string | null): void {

@@ -56,9 +56,9 @@ const REST = -1;
 
 export class Bars {
   readonly element: HTMLElement;
-  readonly #headline = h("p", { class: "sliders-headline" });
+  readonly #headline = h("p", "sliders-headline");
   readonly #body = h("tbody");
-  readonly #axis = h("span", { class: "sliders-axis" });
+  readonly #axis = h("span", "sliders-axis");
   readonly #kl = h("span", { testid: "kl" });
   readonly #time = h("span", { testid: "milliseconds" });
   readonly #rows = new Map<number, Cells>();
@@ -66,8 +66,8 @@ export class Bars {
   constructor() {
     const table = h(
       "table",
-      { class: "sliders-bars" },
-      h("caption", { class: "wb-visually-hidden" }, "Probabilities of the next token in the clean and the edited run"),
+      "sliders-bars",
+      h("caption", "wb-visually-hidden", "Probabilities of the next token in the clean and the edited run"),
       h(
         "thead",
         {},
@@ -76,15 +76,15 @@ export class Bars {
           {},
           h("th", { scope: "col" }, "next token"),
           h("th", { scope: "col", class: "sliders-span" }, this.#axis),
-          h("th", { scope: "col", class: "sliders-number" }, h("i", { class: "sliders-swatch before" }), "clean"),
-          h("th", { scope: "col", class: "sliders-number" }, h("i", { class: "sliders-swatch after" }), "edited"),
+          h("th", { scope: "col", class: "sliders-number" }, h("i", "sliders-swatch before"), "clean"),
+          h("th", { scope: "col", class: "sliders-number" }, h("i", "sliders-swatch after"), "edited"),
           h("th", { scope: "col", class: "sliders-number", title: "in percentage points" }, "change"),
         ),
       ),
       this.#body,
     );
-    const facts = h("p", { class: "sliders-facts wb-muted" }, this.#kl, this.#time);
-    this.element = h("div", { class: "sliders-chart" }, this.#headline, table, facts);
+    const facts = h("p", "sliders-facts wb-muted", this.#kl, this.#time);
+    this.element = h("div", "sliders-chart", this.#headline, table, facts);
   }
 
   show(result: Result): void {
@@ -112,7 +112,7 @@ export class Bars {
     const before = top(result.tokens, "before");
     const after = top(result.tokens, "after");
     if (before && after) {
-      const token = (bar: Bar) => h("span", { class: "wb-token" }, shorten(visible(bar.token), 24));
+      const token = (bar: Bar) => h("span", "wb-token", shorten(visible(bar.token), 24));
       const first = before.id === after.id ? null : token(before);
       fill(
         this.#headline,
@@ -147,11 +147,11 @@ export class Bars {
 
 function makeRow(bar: Bar): Cells {
   const others = bar.id === REST;
-  const before = h("div", { class: "sliders-bar before" });
-  const after = h("div", { class: "sliders-bar after" });
-  const beforeText = h("td", { class: "sliders-number wb-muted" });
-  const afterText = h("td", { class: "sliders-number" });
-  const change = h("td", { class: "sliders-number sliders-change" });
+  const before = h("div", "sliders-bar before");
+  const after = h("div", "sliders-bar after");
+  const beforeText = h("td", "sliders-number wb-muted");
+  const afterText = h("td", "sliders-number");
+  const change = h("td", "sliders-number sliders-change");
   const text = others ? "all others" : visible(bar.token);
   const row = h(
     "tr",
@@ -163,7 +163,7 @@ function makeRow(bar: Bar): Cells {
       { scope: "row", class: "sliders-token", title: others ? undefined : `${text} (token ${bar.id})` },
       h("span", { class: others ? "" : "wb-token" }, shorten(text, 24)),
     ),
-    h("td", { class: "sliders-span" }, h("div", { class: "sliders-pair" }, before, after)),
+    h("td", "sliders-span", h("div", "sliders-pair", before, after)),
     beforeText,
     afterText,
     change,

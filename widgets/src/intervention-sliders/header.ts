@@ -31,11 +31,11 @@ export class Header {
     this.#reset = h("button", { testid: "reset", onclick: actions.reset }, "Reset all");
     this.element = h(
       "header",
-      { class: "sliders-header" },
+      "sliders-header",
       h("p", { class: "sliders-prompt", title: prompt }, h("bdi", {}, visible(prompt))),
       h(
         "div",
-        { class: "sliders-tools" },
+        "sliders-tools",
         h(
           "div",
           { class: "sliders-modes", role: "radiogroup", "aria-label": "Mode", testid: "mode" },

@@ -42,7 +42,7 @@ class Sliders {
   readonly #bars = new Bars();
   readonly #notice = new Notice();
   readonly #status = h("span", { class: "sliders-status wb-muted", role: "status", testid: "status" });
-  readonly #empty = h("p", { class: "sliders-empty wb-muted" });
+  readonly #empty = h("p", "sliders-empty wb-muted");
   readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
   readonly #cleanups: (() => void)[] = [];
   #slow = false;
@@ -70,22 +70,22 @@ class Sliders {
       this.#header.element,
       h(
         "div",
-        { class: "sliders-columns" },
+        "sliders-columns",
         h(
           "div",
-          { class: "sliders-left" },
-          h("h3", {}, "Features", h("span", { class: "wb-muted" }, ` ${nodes}, factor of the clean activation`)),
+          "sliders-left",
+          h("h3", {}, "Features", h("span", "wb-muted", ` ${nodes}, factor of the clean activation`)),
           h(
             "datalist",
             { id: stops },
             h("option", { value: ABLATED, label: "ablate" }),
             h("option", { value: CLEAN, label: "clean" }),
           ),
-          h("ul", { class: "sliders-rows" }, ...[...this.#rows.values()].map((row) => row.element)),
+          h("ul", "sliders-rows", ...[...this.#rows.values()].map((row) => row.element)),
         ),
         h(
           "div",
-          { class: "sliders-right" },
+          "sliders-right",
           h("h3", {}, "Next token", this.#status),
           this.#notice.element,
           this.#empty,

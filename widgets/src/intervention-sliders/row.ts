@@ -15,7 +15,7 @@ export class Row {
   readonly element: HTMLElement;
   readonly #range: HTMLInputElement;
   readonly #field: HTMLInputElement;
-  readonly #activation = h("span", { class: "wb-muted sliders-activation" });
+  readonly #activation = h("span", "wb-muted sliders-activation");
   readonly #buttons: HTMLButtonElement[];
   readonly #node: FeatureNode;
   #factor = CLEAN;
@@ -54,8 +54,8 @@ export class Row {
       this.#name(node),
       h(
         "div",
-        { class: "sliders-control" },
-        h("div", { class: "sliders-track" }, this.#range, scale()),
+        "sliders-control",
+        h("div", "sliders-track", this.#range, scale()),
         this.#field,
         h("div", { class: "sliders-named", role: "group", "aria-label": `Set ${name}` }, ...this.#buttons),
       ),
@@ -96,13 +96,13 @@ export class Row {
     const label = node.label === "" ? "no label" : visible(node.label);
     return h(
       "div",
-      { class: "sliders-name" },
+      "sliders-name",
       h("span", { class: "sliders-feature", title: "layer / feature" }, `${node.layer}/${node.feature}`),
       h(
         "span",
         { class: "sliders-place", title: `position ${node.position}` },
-        h("span", { class: "wb-token" }, visible(node.token)),
-        h("span", { class: "wb-muted" }, node.position),
+        h("span", "wb-token", visible(node.token)),
+        h("span", "wb-muted", node.position),
       ),
       h("bdi", { class: `sliders-label${node.label === "" ? " wb-muted" : ""}`, title: label }, label),
       this.#activation,

@@ -5,16 +5,16 @@ type Props = Record<string, string | number | boolean | EventListener | undefine
 
 /**
  * Return a new element; props that begin with "on" are listeners, true is an empty attribute, false none. `testid` is
- * its name for tests, and a button submits nothing.
+ * its name for tests, and a button submits nothing. Text in place of the props is the class.
  */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
-  props: Props = {},
+  props: Props | string = {},
   ...children: Child[]
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   if (tag === "button") element.setAttribute("type", "button");
-  for (const [name, value] of Object.entries(props)) {
+  for (const [name, value] of Object.entries(typeof props === "string" ? { class: props } : props)) {
     if (value === undefined || value === false) continue;
     if (typeof value === "function") element.addEventListener(name.slice(2), value);
     else element.setAttribute(name === "testid" ? "data-testid" : name, value === true ? "" : String(value));

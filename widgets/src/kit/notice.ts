@@ -26,7 +26,7 @@ export class Notice {
     this.element.hidden = false;
     fill(
       this.element,
-      h("span", { class: "wb-notice-text" }, message),
+      h("span", "wb-notice-text", message),
       h("button", { class: "wb-notice-close", "aria-label": "Dismiss", onclick: () => this.clear() }, "×"),
     );
   }

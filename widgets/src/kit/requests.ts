@@ -33,6 +33,9 @@ interface ReplyMessage {
 
 const gone = () => new NoKernel("The kernel of this widget is gone: run its cell again.");
 
+/** Return in words what went wrong. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 interface Waiting {
   resolve: (reply: Reply<never>) => void;
   reject: (error: Error) => void;

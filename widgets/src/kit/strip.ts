@@ -178,7 +178,7 @@ function pieces(token: string): (Node | string)[] {
   const dots = (pattern: RegExp) => pattern.exec(token)?.[0].length ?? 0;
   const before = dots(/^ +/);
   const after = before === text.length ? 0 : dots(/ +$/);
-  const space = (shown: string) => h("i", { class: "wb-strip-space" }, shown);
+  const space = (shown: string) => h("i", "wb-strip-space", shown);
   const rest = text.slice(before, text.length - after);
   return [
     ...(before > 0 ? [space(text.slice(0, before))] : []),

@@ -30,12 +30,12 @@ class OperandGrid {
   readonly #model: AnyModel<State>;
   readonly #el: HTMLElement;
   readonly #root: HTMLElement;
-  readonly #title = h("span", { class: "grid-title" });
+  readonly #title = h("span", "grid-title");
   readonly #sort: HTMLSelectElement;
   readonly #family: HTMLSelectElement;
   readonly #scale: HTMLSelectElement;
   readonly #count = h("span", { class: "wb-muted", role: "status", testid: "count" });
-  readonly #ramp = h("i", { class: "grid-ramp" });
+  readonly #ramp = h("i", "grid-ramp");
   readonly #top = h("span");
   readonly #tip = new Tip();
   readonly #smalls: Smalls;
@@ -66,25 +66,25 @@ class OperandGrid {
     this.#smalls = new Smalls({ choose: (grid, cell) => this.#choose(grid, cell), point, leave });
     this.#large = new Large({ choose: (cell) => this.#choose(this.#selected, cell), point, leave });
     this.#tables = new Tables((grid) => this.#choose(grid, null));
-    const field = (label: string, element: Node) => h("label", { class: "grid-field" }, h("span", {}, label), element);
+    const field = (label: string, element: Node) => h("label", "grid-field", h("span", {}, label), element);
     this.#root = h(
       "section",
       { class: "wb operand-grid", "aria-label": "Operand grids", testid: "operand-grid" },
       h(
         "header",
-        { class: "grid-header" },
+        "grid-header",
         this.#title,
         this.#count,
         h(
           "div",
-          { class: "grid-tools" },
+          "grid-tools",
           field("Sort by", this.#sort),
           field("Family", this.#family),
           field("Scale", this.#scale),
           h("span", { class: "grid-legend wb-muted", testid: "legend" }, "0", this.#ramp, this.#top),
         ),
       ),
-      h("div", { class: "grid-body" }, this.#smalls.element, this.#large.element),
+      h("div", "grid-body", this.#smalls.element, this.#large.element),
       this.#tables.element,
       this.#tip.element,
     );
@@ -149,8 +149,8 @@ class OperandGrid {
     fill(
       this.#title,
       h("b", {}, "Operands of "),
-      h("code", { class: "wb-token" }, get("template")),
-      h("span", { class: "wb-muted" }, " at "),
+      h("code", "wb-token", get("template")),
+      h("span", "wb-muted", " at "),
       h("bdi", {}, get("role")),
     );
     fill(
@@ -192,13 +192,8 @@ class OperandGrid {
     const [a, b] = [this.#grids.a[cell.row]!, this.#grids.b[cell.column]!];
     this.#tip.show(
       box,
-      h(
-        "div",
-        { class: "wb-tip-row" },
-        h("span", {}, `a ${a}, b ${b}`),
-        h("span", { class: "wb-muted" }, `sum ${a + b}`),
-      ),
-      h("div", { class: "wb-tip-row" }, `feature ${nameOf(grid)}`, h("b", {}, plain(valueAt(this.#grids, grid, cell)))),
+      h("div", "wb-tip-row", h("span", {}, `a ${a}, b ${b}`), h("span", "wb-muted", `sum ${a + b}`)),
+      h("div", "wb-tip-row", `feature ${nameOf(grid)}`, h("b", {}, plain(valueAt(this.#grids, grid, cell)))),
     );
   }
 }

@@ -17,7 +17,7 @@ export class Large {
   readonly element: HTMLElement;
   readonly #actions: LargeActions;
   readonly #title = h("h3");
-  readonly #facts = h("p", { class: "wb-muted" });
+  readonly #facts = h("p", "wb-muted");
   readonly #canvas = h("canvas", { "aria-hidden": "true" });
   readonly #hover = h("i", { class: "grid-cell", hidden: true });
   readonly #chosen = h("i", { class: "grid-cell grid-chosen", hidden: true });
@@ -60,12 +60,12 @@ export class Large {
     );
     this.element = h(
       "div",
-      { class: "grid-large" },
+      "grid-large",
       this.#title,
       this.#facts,
       h(
         "div",
-        { class: "grid-frame" },
+        "grid-frame",
         h("span", { class: "grid-axis-a", "aria-hidden": "true" }, "a"),
         this.#rows,
         this.#plot,
@@ -80,7 +80,7 @@ export class Large {
     this.#grids = grids;
     this.#grid = grid;
     this.#template = template;
-    fill(this.#title, h("span", { class: "grid-feature" }, nameOf(grid)), grid.family);
+    fill(this.#title, h("span", "grid-feature", nameOf(grid)), grid.family);
     const known = Number.isFinite(grid.score) && `score ${plain(grid.score)}`;
     fill(this.#facts, [grid.detail, known, `maximum ${plain(grid.maximum)}`].filter((text) => text).join(" · "));
     this.#plot.setAttribute(
@@ -149,16 +149,16 @@ export class Large {
 
   #tell(cell: Cell | null): void {
     if (!this.#grid || !cell) {
-      fill(this.#readout, h("span", { class: "wb-muted" }, "Point to a cell or press an arrow key; a click selects."));
+      fill(this.#readout, h("span", "wb-muted", "Point to a cell or press an arrow key; a click selects."));
       return;
     }
     const [a, b] = [this.#grids.a[cell.row]!, this.#grids.b[cell.column]!];
     fill(
       this.#readout,
-      h("span", { class: "wb-token" }, promptOf(this.#template, a, b)),
+      h("span", "wb-token", promptOf(this.#template, a, b)),
       h("span", {}, `sum ${a + b}`),
       h("span", {}, "activation ", h("b", {}, plain(valueAt(this.#grids, this.#grid, cell)))),
-      cell === this.#selected && h("span", { class: "wb-muted" }, "selected"),
+      cell === this.#selected && h("span", "wb-muted", "selected"),
     );
   }
 }

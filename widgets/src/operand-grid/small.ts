@@ -88,8 +88,8 @@ export class Smalls {
   /** Return the place of the next grids; sorted by family, each has its name above. */
   #group(family: string): HTMLElement {
     const members = this.#shown.filter((other) => other.family === family).length;
-    const heading = h("h4", {}, family, h("span", { class: "wb-muted" }, count(members, "feature")));
-    return h("div", { class: "grid-group" }, this.#sort === "family" && heading, h("div", { class: "grid-members" }));
+    const heading = h("h4", {}, family, h("span", "wb-muted", count(members, "feature")));
+    return h("div", "grid-group", this.#sort === "family" && heading, h("div", "grid-members"));
   }
 
   #button(grid: Grid): HTMLElement {
@@ -102,8 +102,8 @@ export class Smalls {
       "button",
       { class: "grid-small", "data-feature": name, "aria-label": said, "aria-pressed": "false" },
       canvas,
-      h("span", { class: "grid-small-name" }, h("b", {}, name), h("span", {}, plain(grid.maximum))),
-      h("span", { class: "grid-small-kind wb-muted" }, this.#sort === "family" ? kind : grid.family),
+      h("span", "grid-small-name", h("b", {}, name), h("span", {}, plain(grid.maximum))),
+      h("span", "grid-small-kind wb-muted", this.#sort === "family" ? kind : grid.family),
     );
     canvas.addEventListener("pointermove", (event) => {
       const cell = cellUnder(canvas, event, this.#grids);

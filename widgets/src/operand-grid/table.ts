@@ -20,7 +20,7 @@ export class Tables {
       h("summary", {}, "As tables"),
       h(
         "div",
-        { class: "grid-tables-columns" },
+        "grid-tables-columns",
         h(
           "div",
           { class: "grid-scroll", tabindex: 0, role: "region", "aria-label": "Features" },

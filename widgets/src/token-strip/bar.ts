@@ -33,9 +33,9 @@ export class Bar {
     });
     this.element = h(
       "header",
-      { class: "strip-header" },
+      "strip-header",
       this.#series,
-      h("div", { class: "strip-scale" }, this.#legend, this.#scale, this.#fixed),
+      h("div", "strip-scale", this.#legend, this.#scale, this.#fixed),
     );
   }
 
@@ -49,11 +49,11 @@ export class Bar {
         h(
           "span",
           { class: "strip-key", "data-hue": one.hue },
-          series.length > 1 && h("span", { class: "strip-key-name" }, one.name),
+          series.length > 1 && h("span", "strip-key-name", one.name),
           signed && series.length === 1 && h("span", {}, worded(-one.top, state.kind)),
-          signed && series.length === 1 && h("i", { class: "strip-ramp strip-ramp-negative" }),
+          signed && series.length === 1 && h("i", "strip-ramp strip-ramp-negative"),
           h("span", {}, "0"),
-          h("i", { class: "strip-ramp" }),
+          h("i", "strip-ramp"),
           h("span", {}, `${worded(one.top, state.kind).replace(` ${unit}`, "")}${unit && ` ${unit}`}`),
         ),
       ),
@@ -83,7 +83,7 @@ export class Bar {
   #controls(names: string[], title: string): Node[] {
     if (names.length === 1) {
       const same = names[0]!.toLowerCase() === title.toLowerCase();
-      return [h("b", {}, title), ...(same ? [] : [h("bdi", { class: "strip-name" }, names[0])])];
+      return [h("b", {}, title), ...(same ? [] : [h("bdi", "strip-name", names[0])])];
     }
     const heading = h("b", {}, title);
     if (names.length > HUES) {
@@ -106,7 +106,7 @@ export class Bar {
           title: "Switch this series on or off",
           onclick: () => this.#actions.show(toggled(this.#pressed(), index)),
         },
-        h("i", { class: "strip-swatch" }),
+        h("i", "strip-swatch"),
         h("bdi", {}, name),
       ),
     );

@@ -37,7 +37,7 @@ class TokenStrip {
       "section",
       { class: "wb token-strip", "aria-label": "Token strip", testid: "token-strip" },
       this.#bar.element,
-      h("div", { class: "strip-text" }, this.#strip.element),
+      h("div", "strip-text", this.#strip.element),
       this.#facts,
       this.#tip.element,
     );
@@ -100,7 +100,7 @@ class TokenStrip {
       fill(
         this.#facts,
         `Selected: position ${selected} `,
-        h("b", { class: "wb-token" }, visible(tokens[selected]!)),
+        h("b", "wb-token", visible(tokens[selected]!)),
         ` · ${this.#named(selected).join(" · ")}`,
       );
     }
@@ -133,15 +133,15 @@ class TokenStrip {
       box,
       h(
         "div",
-        { class: "wb-tip-row" },
-        h("span", { class: "wb-token" }, visible(this.#model.get("tokens")[index]!)),
-        h("span", { class: "wb-muted" }, `position ${index}`),
+        "wb-tip-row",
+        h("span", "wb-token", visible(this.#model.get("tokens")[index]!)),
+        h("span", "wb-muted", `position ${index}`),
       ),
       ...series.map((one) =>
         h(
           "div",
           { class: "wb-tip-row", "data-hue": one.hue },
-          series.length > 1 && h("i", { class: "strip-swatch" }),
+          series.length > 1 && h("i", "strip-swatch"),
           h("bdi", {}, one.name),
           h("b", {}, worded(one.values[index] ?? Number.NaN, kind)),
         ),

@@ -40,14 +40,14 @@ export class Chart {
       this.#raw,
       this.#line,
     );
-    this.#plot = h("div", { class: "monitor-plot" }, this.#marks, this.#drawing as unknown as Node, this.#cursor);
+    this.#plot = h("div", "monitor-plot", this.#marks, this.#drawing as unknown as Node, this.#cursor);
     this.#plot.addEventListener("pointermove", (event) => this.#point(event));
     this.#plot.addEventListener("pointerleave", () => this.#leave());
     this.element = h(
       "figure",
-      { class: "monitor-figure" },
+      "monitor-figure",
       h("figcaption", {}, h("b", {}, "FVU"), " of the training batches ", this.#readout),
-      h("div", { class: "monitor-frame" }, this.#yLabels, this.#plot, h("span"), this.#xLabels),
+      h("div", "monitor-frame", this.#yLabels, this.#plot, h("span"), this.#xLabels),
     );
   }
 
@@ -79,14 +79,14 @@ export class Chart {
       ...[0, 0.5, 1].map((part) =>
         place(h("span", {}, Math.round(part * this.#steps).toLocaleString("en")), "left", part),
       ),
-      h("span", { class: "monitor-unit" }, "steps"),
+      h("span", "monitor-unit", "steps"),
     );
-    const ablation = place(h("i", { class: "monitor-ablation" }, h("span", {}, "mean ablation")), "bottom", 1 / scale);
+    const ablation = place(h("i", "monitor-ablation", h("span", {}, "mean ablation")), "bottom", 1 / scale);
     const from = about.threshold_from;
-    const jump = place(h("i", { class: "monitor-jump" }, h("span", {}, "thresholds")), "left", from);
+    const jump = place(h("i", "monitor-jump", h("span", {}, "thresholds")), "left", from);
     fill(
       this.#marks,
-      ...values.map((value) => place(h("i", { class: "monitor-grid" }), "bottom", value / scale)),
+      ...values.map((value) => place(h("i", "monitor-grid"), "bottom", value / scale)),
       ablation,
       from > 0 && from < 1 && jump,
     );

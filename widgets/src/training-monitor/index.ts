@@ -38,7 +38,7 @@ class Monitor {
   readonly #root: HTMLElement;
   readonly #requests: Requests;
   readonly #title = h("h3");
-  readonly #facts = h("p", { class: "wb-muted monitor-facts" });
+  readonly #facts = h("p", "wb-muted monitor-facts");
   readonly #badge = h("span", { class: "monitor-badge", testid: "phase" });
   readonly #hold = h("button", { testid: "pause", onclick: () => this.#toggle() });
   readonly #stop = h("button", { testid: "stop", onclick: () => void this.#ask("stop") });
@@ -67,11 +67,11 @@ class Monitor {
     this.#root = h(
       "section",
       { class: "wb monitor", "aria-label": "Training monitor", testid: "training-monitor" },
-      h("header", { class: "monitor-header" }, h("div", {}, this.#title, this.#facts), this.#badge, buttons),
-      h("div", { class: "monitor-progress" }, this.#bar, this.#done),
+      h("header", "monitor-header", h("div", {}, this.#title, this.#facts), this.#badge, buttons),
+      h("div", "monitor-progress", this.#bar, this.#done),
       this.#notice.element,
       this.#tiles.element,
-      h("div", { class: "monitor-columns" }, this.#chart.element, this.#layers.element),
+      h("div", "monitor-columns", this.#chart.element, this.#layers.element),
       this.#result,
       this.#tables.element,
       this.#live,

@@ -14,8 +14,8 @@ interface Bar {
 export class Layers {
   readonly element: HTMLElement;
   readonly #plot = h("div", { class: "monitor-layers", role: "img" });
-  readonly #readout = h("span", { class: "wb-muted" });
-  readonly #key = h("span", { class: "wb-muted monitor-key" });
+  readonly #readout = h("span", "wb-muted");
+  readonly #key = h("span", "wb-muted monitor-key");
   readonly #labels = h("div", { class: "monitor-x", "aria-hidden": "true" });
   #bars: Bar[] = [];
 
@@ -27,11 +27,11 @@ export class Layers {
     });
     this.element = h(
       "figure",
-      { class: "monitor-figure" },
+      "monitor-figure",
       h("figcaption", {}, h("b", {}, "FVU by layer"), " ", this.#readout, this.#key),
       h(
         "div",
-        { class: "monitor-frame" },
+        "monitor-frame",
         h("div", { class: "monitor-y", "aria-hidden": "true" }, ...scale),
         this.#plot,
         h("span"),
@@ -63,18 +63,13 @@ export class Layers {
         ? `FVU by layer: lowest in layer ${best} with ${plain(now[best]!)}, highest in layer ${worst} with ${plain(now[worst]!)}`
         : "FVU by layer: no step yet",
     );
-    fill(
-      this.#key,
-      h("i", { class: "monitor-began" }),
-      " at first",
-      ...(report ? [h("i", { class: "monitor-held" }), " held-out"] : []),
-    );
+    fill(this.#key, h("i", "monitor-began"), " at first", ...(report ? [h("i", "monitor-held"), " held-out"] : []));
   }
 
   #build(layers: number): void {
     this.#bars = Array.from({ length: layers }, (_, layer) => {
-      const bar = h("i", { class: "monitor-bar" });
-      const began = h("i", { class: "monitor-began" });
+      const bar = h("i", "monitor-bar");
+      const began = h("i", "monitor-began");
       const held = h("i", { class: "monitor-held", hidden: true });
       const column = h("div", { class: "monitor-column", "data-layer": layer }, bar, began, held);
       column.addEventListener("pointerenter", () => fill(this.#readout, `· ${column.title}`));
@@ -91,6 +86,6 @@ export class Layers {
         label.style.left = `${(100 * (layer + 0.5)) / layers}%`;
         return label;
       });
-    fill(this.#labels, ...labels, h("span", { class: "monitor-unit" }, "layer"));
+    fill(this.#labels, ...labels, h("span", "monitor-unit", "layer"));
   }
 }

@@ -13,7 +13,7 @@ export function sampled(length: number): number[] {
 }
 
 export class Tables {
-  readonly element = h("details", { class: "monitor-tables" });
+  readonly element = h("details", "monitor-tables");
   readonly #course = h("tbody");
   readonly #layers = h("tbody");
   #draw = () => {};
@@ -24,7 +24,7 @@ export class Tables {
       h("summary", {}, "As tables"),
       h(
         "div",
-        { class: "monitor-columns" },
+        "monitor-columns",
         table("The course", ["step", "FVU", "L0 a layer", "dead", "learning rate", "tokens/s"], this.#course),
         table("FVU by layer", ["layer", "at first", "now", "held-out"], this.#layers),
       ),

@@ -10,7 +10,7 @@ const [WIDTH, HEIGHT] = [100, 24];
 class Tile {
   readonly element: HTMLElement;
   readonly #value = h("dd");
-  readonly #note = h("span", { class: "wb-muted" });
+  readonly #note = h("span", "wb-muted");
   readonly #line = svg("path", {});
 
   constructor(name: string, testid: string) {
@@ -25,7 +25,7 @@ class Tile {
       h("dt", {}, name),
       this.#value,
       // A list of terms holds nothing but terms and what is said of them.
-      h("dd", { class: "monitor-more" }, this.#note, drawing as unknown as Node),
+      h("dd", "monitor-more", this.#note, drawing as unknown as Node),
     );
   }
 
@@ -65,7 +65,7 @@ export class Tiles {
 
   constructor() {
     const tiles = [this.#fvu, this.#l0, this.#dead, this.#rate, this.#speed, this.#left];
-    this.element = h("dl", { class: "monitor-tiles" }, ...tiles.map((tile) => tile.element));
+    this.element = h("dl", "monitor-tiles", ...tiles.map((tile) => tile.element));
   }
 
   show(course: Course, about: About, phase: Phase): void {

@@ -600,9 +600,13 @@ describe("the toolbar", () => {
   it("tells the keys behind the question mark", async () => {
     const { root } = await show();
     find(root, "help").click();
-    expect(root.querySelector<HTMLElement>(".wbx-help")!.hidden).toBe(false);
+    expect(root.querySelector<HTMLElement>(`[id="${find(root, "help").getAttribute("aria-controls")}"]`)!.hidden).toBe(
+      false,
+    );
     key(root, "Escape");
-    expect(root.querySelector<HTMLElement>(".wbx-help")!.hidden).toBe(true);
+    expect(root.querySelector<HTMLElement>(`[id="${find(root, "help").getAttribute("aria-controls")}"]`)!.hidden).toBe(
+      true,
+    );
   });
 });
 

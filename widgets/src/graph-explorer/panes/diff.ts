@@ -68,17 +68,11 @@ class DiffPane implements Pane {
     fill(
       this.element,
       this.#prompts(difference.info),
-      h(
-        "div",
-        { class: "wbx-pane-bar" },
-        ...WHERE.map((where) => this.#toggle(where, difference)),
-        this.#signs(),
-        this.#count,
-      ),
+      h("div", "wbx-pane-bar", ...WHERE.map((where) => this.#toggle(where, difference)), this.#signs(), this.#count),
       !difference.info.same_features &&
         h(
           "p",
-          { class: "wbx-note" },
+          "wbx-note",
           "The graphs are of different transcoders, whose features cannot be matched: the others are compared.",
         ),
       this.#picture.element,
@@ -111,8 +105,8 @@ class DiffPane implements Pane {
 
   #explanation(): HTMLElement[] {
     return [
-      h("p", { class: "wbx-hint" }, "There is no other graph to compare with. In Python:"),
-      h("pre", { class: "wbx-code" }, 'bench.explore(graph, other=bench.attribute("…"), view="diff")'),
+      h("p", "wbx-hint", "There is no other graph to compare with. In Python:"),
+      h("pre", "wbx-code", 'bench.explore(graph, other=bench.attribute("…"), view="diff")'),
     ];
   }
 
@@ -122,7 +116,7 @@ class DiffPane implements Pane {
     const line = (name: string, tokens: string[], against: string[]) =>
       h(
         "div",
-        { class: "wbx-diff-prompt" },
+        "wbx-diff-prompt",
         h("b", {}, name),
         h(
           "span",
@@ -145,8 +139,8 @@ class DiffPane implements Pane {
   }
 
   #signs(): HTMLElement {
-    const line = (colour: string) => h("i", { class: `wbx-line wbx-${colour}` });
-    return h("span", { class: "wbx-key" }, line("positive"), "more there", line("negative"), "less there");
+    const line = (colour: string) => h("i", `wbx-line wbx-${colour}`);
+    return h("span", "wbx-key", line("positive"), "more there", line("negative"), "less there");
   }
 
   #toggle(where: Where, difference: Difference): HTMLElement {
@@ -162,7 +156,7 @@ class DiffPane implements Pane {
     });
     return h(
       "label",
-      { class: "wbx-key wbx-toggle" },
+      "wbx-key wbx-toggle",
       input,
       sign(where),
       `${WORDS[where]} (${n(difference.info.counts[where])})`,
@@ -181,7 +175,7 @@ class DiffPane implements Pane {
       {
         key: "where",
         title: "Where",
-        cell: ({ where }) => h("span", { class: "wbx-cell-node" }, sign(where), WORDS[where]),
+        cell: ({ where }) => h("span", "wbx-cell-node", sign(where), WORDS[where]),
         value: ({ where }) => WORDS[where],
       },
       {
@@ -195,7 +189,7 @@ class DiffPane implements Pane {
             "span",
             { class: "wbx-cell-node", title: `${name} · ${kindOf(own)} · ${row.id}` },
             glyph(row.kind, 10),
-            h("span", { class: "wbx-row-name" }, name),
+            h("span", "wbx-row-name", name),
           );
         },
         value: (row) => nameOf(facts(row)),
@@ -213,8 +207,8 @@ class DiffPane implements Pane {
           const text = row.positionA >= 0 ? info.tokens[row.positionA] : difference.info.tokens[row.positionB];
           return h(
             "span",
-            { class: "wbx-row-place" },
-            h("span", { class: "wb-token" }, visible(text ?? "")),
+            "wbx-row-place",
+            h("span", "wb-token", visible(text ?? "")),
             h("sub", {}, facts(row).position),
           );
         },

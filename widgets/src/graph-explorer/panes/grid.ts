@@ -35,7 +35,7 @@ export interface GridOptions<Row> {
 export const PINS = "data-pins";
 
 export class Grid<Row> {
-  readonly element = h("div", { class: "wbx-grid" });
+  readonly element = h("div", "wbx-grid");
   readonly #options: GridOptions<Row>;
   readonly #name = uid("grid");
   readonly #table: HTMLTableElement;
@@ -129,7 +129,7 @@ export class Grid<Row> {
       { scope: "col", class: `wbx-col-${column.key}`, title: column.hint, "data-column": column.key },
       sortable
         ? h("button", { class: "wbx-sort", onclick: () => this.#sortBy(column.key) }, column.title)
-        : h("span", { class: "wb-visually-hidden" }, column.title),
+        : h("span", "wb-visually-hidden", column.title),
     );
     this.#headings.set(column.key, heading);
     return heading;

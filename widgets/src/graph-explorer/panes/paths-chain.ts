@@ -45,7 +45,7 @@ export function chip(facts: Facts, state: State, actions: ChainActions): HTMLBut
     },
     glyph(facts.kind, 9),
     h("span", { class: own ? "wb-token" : undefined }, nameOf(facts)),
-    h("small", { class: "wb-muted" }, own ? facts.position : `${shortLayer(facts)}·${facts.position}`),
+    h("small", "wb-muted", own ? facts.position : `${shortLayer(facts)}·${facts.position}`),
   );
 }
 
@@ -69,9 +69,9 @@ export function chain(path: Path, most: number, state: State, actions: ChainActi
   });
   return h(
     "li",
-    { class: "wbx-chain" },
-    h("div", { class: "wbx-chain-share" }, h("b", {}, signed(path.share)), bar),
-    h("div", { class: "wbx-chain-nodes" }, ...parts),
+    "wbx-chain",
+    h("div", "wbx-chain-share", h("b", {}, signed(path.share)), bar),
+    h("div", "wbx-chain-nodes", ...parts),
     h(
       "button",
       {

@@ -3,7 +3,7 @@
 import { fill, h, uid } from "../../kit/dom";
 import { percent } from "../../kit/format";
 import { Notice } from "../../kit/notice";
-import { NoKernel, Superseded } from "../../kit/requests";
+import { messageOf, NoKernel, Superseded } from "../../kit/requests";
 import type { Facts } from "../data";
 import type { MakePane, Pane } from "../panes";
 import type { Change, PathQuery, State } from "../state";
@@ -34,7 +34,7 @@ class PathsPane implements Pane {
   readonly #state: State;
   readonly #actions: ChainActions;
   readonly #notice = new Notice();
-  readonly #ends = h("div", { class: "wbx-path-ends" });
+  readonly #ends = h("div", "wbx-path-ends");
   readonly #list = h("div", { class: "wbx-path-list", testid: "paths-found" });
   readonly #count: HTMLSelectElement;
   readonly #sign: HTMLSelectElement;
@@ -72,7 +72,7 @@ class PathsPane implements Pane {
     this.element = h(
       "div",
       { class: "wbx-paths", testid: "paths" },
-      h("div", { class: "wbx-pane-bar" }, this.#ends, this.#count, this.#sign),
+      h("div", "wbx-pane-bar", this.#ends, this.#count, this.#sign),
       this.#notice.element,
       this.#list,
     );
@@ -119,7 +119,7 @@ class PathsPane implements Pane {
       // A newer question took this one's place, or the view is gone.
       if (error instanceof Superseded || this.#asked !== asked) return;
       found = { kind: error instanceof NoKernel ? "no kernel" : "failed" };
-      if (found.kind === "failed") this.#notice.error(error instanceof Error ? error.message : String(error));
+      if (found.kind === "failed") this.#notice.error(messageOf(error));
     }
     if (this.#asked !== asked) return;
     this.#found = found;
@@ -157,7 +157,7 @@ class PathsPane implements Pane {
       { class: "wbx-path-end", role: "group", "aria-label": title, testid: `paths-${end}` },
       h("b", {}, title),
       ...(ids.length === 0 ? [h("span", {}, none)] : ids.slice(0, 3).map(name)),
-      ids.length > 3 && h("span", { class: "wb-muted" }, `and ${ids.length - 3} more`),
+      ids.length > 3 && h("span", "wb-muted", `and ${ids.length - 3} more`),
       h(
         "button",
         {

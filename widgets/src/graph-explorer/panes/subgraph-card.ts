@@ -24,9 +24,9 @@ function place(state: State, facts: Facts): HTMLElement {
   const own = facts.kind === TOKEN || facts.kind === LOGIT;
   return h(
     "span",
-    { class: "wbx-row-place" },
+    "wbx-row-place",
     `${shortLayer(facts)} `,
-    !own && h("span", { class: "wb-token" }, tokenAt(facts, state.graph.info)),
+    !own && h("span", "wb-token", tokenAt(facts, state.graph.info)),
     h("sub", {}, facts.position),
   );
 }
@@ -34,7 +34,7 @@ function place(state: State, facts: Facts): HTMLElement {
 function single(state: State, facts: Facts): HTMLElement {
   return h(
     "div",
-    { class: "wbx-card-head" },
+    "wbx-card-head",
     glyph(facts.kind),
     h("span", { class: "wbx-card-name", title: nameOf(facts) }, nameOf(facts)),
     place(state, facts),
@@ -76,7 +76,7 @@ function several(state: State, name: string, members: Facts[], go: (id: string) 
           onclick: () => go(facts.id),
         },
         glyph(facts.kind, 9),
-        h("span", { class: "wbx-card-name" }, nameOf(facts)),
+        h("span", "wbx-card-name", nameOf(facts)),
         place(state, facts),
       ),
     ),
@@ -85,7 +85,7 @@ function several(state: State, name: string, members: Facts[], go: (id: string) 
   return [
     h(
       "div",
-      { class: "wbx-card-head" },
+      "wbx-card-head",
       field,
       h(
         "button",
@@ -99,7 +99,7 @@ function several(state: State, name: string, members: Facts[], go: (id: string) 
         "×",
       ),
     ),
-    h("ul", { class: "wbx-card-members" }, ...rows, more > 0 && h("li", { class: "wb-muted" }, `and ${more} more`)),
+    h("ul", "wbx-card-members", ...rows, more > 0 && h("li", "wb-muted", `and ${more} more`)),
   ];
 }
 

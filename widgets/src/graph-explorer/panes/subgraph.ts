@@ -3,11 +3,12 @@
 import { fill, h } from "../../kit/dom";
 import { percent, plain, signed } from "../../kit/format";
 import { Notice } from "../../kit/notice";
-import { NoKernel, Superseded } from "../../kit/requests";
+import { messageOf, NoKernel, Superseded } from "../../kit/requests";
 import { svg } from "../../kit/svg";
-import { FEATURE, LOGIT } from "../data";
+import { FEATURE } from "../data";
 import type { MakePane, Pane } from "../panes";
 import type { Change, State } from "../state";
+import { start } from "../walk";
 import { type CardActions, cardElement } from "./subgraph-card";
 import { type Card, type CardEdge, cardsOf, localEdges, type Places, placeCards } from "./subgraph-cards";
 
@@ -34,8 +35,8 @@ class Subgraph implements Pane {
   readonly #notice = new Notice();
   readonly #suggest: HTMLButtonElement;
   readonly #reset: HTMLButtonElement;
-  readonly #ground = h("div", { class: "wbx-ground" });
-  readonly #scroller = h("div", { class: "wbx-ground-scroller" }, this.#ground);
+  readonly #ground = h("div", "wbx-ground");
+  readonly #scroller = h("div", "wbx-ground-scroller", this.#ground);
   readonly #lines = svg("svg", { class: "wbx-lines-between", "aria-hidden": "true" });
   readonly #observer = new ResizeObserver(() => this.#drawEdges());
   #cards: Card[] = [];
@@ -69,7 +70,7 @@ class Subgraph implements Pane {
     this.element = h(
       "div",
       { class: "wbx-subgraph", testid: "subgraph" },
-      h("div", { class: "wbx-subgraph-bar" }, this.#scores, this.#suggest, this.#reset),
+      h("div", "wbx-subgraph-bar", this.#scores, this.#suggest, this.#reset),
       this.#notice.element,
       this.#scroller,
     );
@@ -111,7 +112,7 @@ class Subgraph implements Pane {
   #empty(): HTMLElement {
     return h(
       "p",
-      { class: "wbx-hint wbx-subgraph-empty" },
+      "wbx-hint wbx-subgraph-empty",
       "Pinned nodes and supernodes stand here as cards, with the summed edges between them. Pin nodes with ",
       h("kbd", {}, "P"),
       " or a Ctrl-click; hold ",
@@ -154,7 +155,7 @@ class Subgraph implements Pane {
       this.#say("–", "–");
       if (error instanceof NoKernel) {
         this.#scores.append(" No kernel to ask: the edges are summed over those that came with the widget.");
-      } else this.#notice.error(`The scores could not be had: ${error instanceof Error ? error.message : error}`);
+      } else this.#notice.error(`The scores could not be had: ${messageOf(error)}`);
     }
   }
 
@@ -166,7 +167,7 @@ class Subgraph implements Pane {
         { title },
         `${name} `,
         h("b", {}, value),
-        whole !== null && h("span", { class: "wb-muted" }, ` of ${plain(whole)}`),
+        whole !== null && h("span", "wb-muted", ` of ${plain(whole)}`),
       );
     fill(
       this.#scores,
@@ -198,17 +199,14 @@ class Subgraph implements Pane {
       if (result.length === 0) this.#notice.tell("No two of these features are alike enough to be grouped.");
       else if (pinned.length === 0) {
         // Groups alone would explain nothing: what they lead to belongs there.
-        const outputs = graph.ids.filter((_, node) => graph.kind[node] === LOGIT);
-        const best = outputs.sort(
-          (a, b) => graph.probability[graph.index.get(b)!]! - graph.probability[graph.index.get(a)!]!,
-        );
-        this.#state.set("pinned_ids", best.slice(0, 1));
+        const best = graph.ids[start(graph, new Uint8Array(graph.size).fill(1))];
+        this.#state.set("pinned_ids", [best]);
       }
       this.#state.addGroups(result);
     } catch (error) {
       if (error instanceof Superseded) return;
       if (error instanceof NoKernel) this.#notice.error("No kernel to ask: supernodes are suggested by Python.");
-      else this.#notice.error(`No groups were suggested: ${error instanceof Error ? error.message : error}`);
+      else this.#notice.error(`No groups were suggested: ${messageOf(error)}`);
     } finally {
       this.#suggest.disabled = false;
     }

@@ -52,7 +52,7 @@ class TablePane implements Pane {
     this.element = h(
       "div",
       { class: "wbx-table", testid: "table" },
-      h("div", { class: "wbx-pane-bar" }, this.#filter, this.#count),
+      h("div", "wbx-pane-bar", this.#filter, this.#count),
       this.#grid.element,
     );
   }
@@ -93,7 +93,7 @@ class TablePane implements Pane {
             "span",
             { class: "wbx-cell-node", title: `${nameOf(facts)} · ${facts.id}` },
             glyph(facts.kind, 10),
-            h("span", { class: "wbx-row-name" }, nameOf(facts)),
+            h("span", "wbx-row-name", nameOf(facts)),
           ),
         value: ({ facts }) => nameOf(facts),
       },
@@ -104,12 +104,7 @@ class TablePane implements Pane {
         title: "Token",
         hint: "The token that the node stands over, and its position",
         cell: ({ facts }) =>
-          h(
-            "span",
-            { class: "wbx-row-place" },
-            h("span", { class: "wb-token" }, tokenAt(facts, info)),
-            h("sub", {}, facts.position),
-          ),
+          h("span", "wbx-row-place", h("span", "wb-token", tokenAt(facts, info)), h("sub", {}, facts.position)),
         value: ({ facts }) => facts.position,
       },
       {
@@ -126,7 +121,7 @@ class TablePane implements Pane {
           const bar = h("span", { class: `wbx-bar wbx-${facts.kind === LOGIT ? "logit" : "feature"}` });
           bar.style.setProperty("--wb-size", String(facts.kind === LOGIT ? worth : worth / most));
           const text = facts.kind === LOGIT ? percent(worth) : number(worth);
-          return h("span", { class: "wbx-cell-bar" }, bar, h("span", {}, text));
+          return h("span", "wbx-cell-bar", bar, h("span", {}, text));
         },
         value: ({ worth }) => worth,
       },

@@ -1,0 +1,58 @@
+// What minifiers leave alone: "this.#name" stands a thousand times in a bundle, and is the same as "t.a" for whoever
+// is inside the class. Private names become properties whose names esbuild may choose (mangleProps), and a method that
+// says "this" often gets a local name for it. Tests run on the sources; the tests in the browser run on the bundles.
+import { readFile } from "node:fs/promises";
+import ts from "typescript";
+
+/** Private names of the sources, as properties; no other name begins so. */
+export const PRIVATE = /^\$private_/;
+
+const isOwner = (node) =>
+  ts.isMethodDeclaration(node) ||
+  ts.isAccessor(node) ||
+  (ts.isConstructorDeclaration(node) && !node.parent.heritageClauses) ||
+  (ts.isArrowFunction(node) && ts.isPropertyDeclaration(node.parent));
+
+/** Return every "this" of a method, those in its arrow functions too. */
+function usesOfThis(node, found = []) {
+  ts.forEachChild(node, (child) => {
+    if (child.kind === ts.SyntaxKind.ThisKeyword) found.push(child);
+    else if (ts.isClassLike(child) || ts.isFunctionDeclaration(child) || ts.isFunctionExpression(child)) return;
+    else if (ts.isMethodDeclaration(child) || ts.isAccessor(child)) return;
+    else usesOfThis(child, found);
+  });
+  return found;
+}
+
+/** Return a source with shorter ways to say the same. */
+export function shrink(text, path) {
+  const source = ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true);
+  const edits = [];
+  const visit = (node) => {
+    if (ts.isPrivateIdentifier(node)) {
+      edits.push([node.getStart(source), node.getEnd(), `$private_${node.text.slice(1)}`]);
+    }
+    if (isOwner(node) && node.body && ts.isBlock(node.body)) {
+      const found = usesOfThis(node.body);
+      if (found.length > 3) {
+        const start = node.body.getStart(source) + 1;
+        edits.push([start, start, " const self = this;"]);
+        for (const use of found) edits.push([use.getStart(source), use.getEnd(), "self"]);
+      }
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  edits.sort((a, b) => b[0] - a[0]);
+  return edits.reduce((short, [from, to, by]) => short.slice(0, from) + by + short.slice(to), text);
+}
+
+export const plugin = {
+  name: "shrink",
+  setup(build) {
+    build.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => ({
+      contents: shrink(await readFile(path, "utf8"), path),
+      loader: "ts",
+    }));
+  },
+};
