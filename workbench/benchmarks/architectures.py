@@ -31,7 +31,7 @@ from workbench.files import atomic_file, read_json, write_json
 WINDOWS = ("1", "2", "4", "8", "full")
 # Enough steps for a rate that later ones keep, after ten in which caches and the allocator settle.
 PILOT_STEPS, PILOT_LOG = 40, 10
-STEPS_AT_LEAST = 20
+STEPS_AT_LEAST = 10
 _COMMAND = "from workbench.cli.app import main; main()"
 
 

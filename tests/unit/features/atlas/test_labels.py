@@ -15,11 +15,13 @@ from workbench.features.atlas.vocabulary import TEXT_KINDS, TOKEN_KINDS, Vocabul
 
 TEXTS = ["", "Texas", " Texas", "7", " 42", "\n", ".", " the", " el", " los", " que", " por", " cat", " dog", " ran"]
 TEXTS += [" and", "8", "9"]
-TEXAS, SPACE_TEXAS, NEWLINE, STOP, THE = 1, 2, 5, 6, 7
+TEXAS, SPACE_TEXAS, NEWLINE, STOP, THE, CAT = 1, 2, 5, 6, 7, 12
+NO_TEXT_HOLDS = 0
 DIGITS, SPANISH = (3, 4, 16, 17), (8, 9, 10, 11)
 LENGTH, N_ROWS = 12, 60
 VOCABULARY = Vocabulary(tuple(TEXTS), _table(TEXTS, TOKEN_KINDS), _table(TEXTS, TEXT_KINDS), frozenset({0}))
 FEATURES = ("Texas", "digits", "after newline", "says the", "first token", "Spanish", "chance", "silent", "half digits")
+FEATURES += ("more at cat",)
 
 
 def text(seed: int) -> np.ndarray:
@@ -49,6 +51,7 @@ def fires(tokens: np.ndarray, seed: int) -> np.ndarray:
             random.random(tokens.shape) < 0.2,
             np.zeros_like(digits),
             digits & (random.random(tokens.shape) < 0.5),
+            random.random(tokens.shape) < np.where(tokens == CAT, 0.5, 0.25),
         ]
     )
     found[:, :, 0] = False
@@ -78,6 +81,7 @@ def labels() -> dict[str, Label]:
     )
     promoted = np.tile([12, 13, 14, 15], (len(FEATURES), 1))
     promoted[FEATURES.index("says the")] = [THE, 12, 13, 14]
+    promoted[FEATURES.index("more at cat")] = [NO_TEXT_HOLDS, 13, 14, 15]
     found = Labeller(VOCABULARY, chosen_on, scored_on, totals).labels(0, counts, promoted)
     return dict(zip(FEATURES, found, strict=True))
 
@@ -133,6 +137,16 @@ def test_a_feature_that_no_rule_predicts_is_abstract_and_says_why(labels: dict[s
     assert (label.kind, label.score) == ("abstract", None)
     assert label.reason.startswith("no rule on tokens, position or next token predicts it: the best one, ")
     assert "→ “cat”, “dog”" in label.text
+
+
+def test_an_abstract_feature_is_named_by_telling_tokens_not_by_frequent_ones(labels: dict[str, Label]) -> None:
+    tokens, at_feature = sample(0).tokens, fires(sample(0).tokens, 0)[FEATURES.index("more at cat")]
+    peaks = np.bincount(tokens[at_feature], minlength=len(TEXTS))
+    assert peaks.argmax() == STOP, "it fires on a stop most often, as it does on any frequent token"
+    label = labels["more at cat"]
+    assert label.kind == "abstract"
+    assert label.text.startswith("“cat”")
+    assert label.text.endswith(" → “dog”, “ran”"), "a promoted token that no text holds is left out"
 
 
 def test_a_feature_that_never_fired_is_silent(labels: dict[str, Label]) -> None:
