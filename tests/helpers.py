@@ -142,6 +142,13 @@ def tiny_model(
     return in_float64(model) if dtype == torch.float64 else model
 
 
+def tiny_model_folder(path: Path, architecture: Architecture = "llama") -> Path:
+    """Write a tiny model with its tokenizer as Hugging Face does, for commands that load one; return the folder."""
+    tiny_hf_model(architecture, dtype=torch.float32).save_pretrained(path)
+    tiny_tokenizer().save_pretrained(path)
+    return path
+
+
 def in_float64(model: LoadedModel) -> LoadedModel:
     """Let a float64 model compute in float64 throughout.
 
@@ -215,6 +222,13 @@ def tiny_clt(
         b_dec=random(n_layers, d_model, scale=0.3),
         W_skip=random(n_layers, d_model, d_model, scale=0.5 * d_model**-0.5) if skip else None,
     )
+
+
+def tiny_clt_reading(model: LoadedModel, read_hook: str) -> CLT:
+    """Return a random CLT with a skip that reads elsewhere; its features are active wherever they are positive."""
+    clt = tiny_clt(model, window=2, skip=True)
+    config = clt.config.model_copy(update={"read_hook": read_hook})
+    return replace(clt, config=config, threshold=torch.full_like(clt.threshold, 0.01))
 
 
 # --- a package index on the disk, and a tiny named model in it --------------------------------------------------------

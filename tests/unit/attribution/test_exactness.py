@@ -13,6 +13,7 @@ from helpers import (
     Architecture,
     in_float64,
     tiny_clt,
+    tiny_clt_reading,
     tiny_hf_model,
     tiny_model,
     tiny_tokenizer,
@@ -72,11 +73,7 @@ def test_every_row_sums_to_its_pre_activation(architecture: Architecture, skip: 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3", "gpt2"])
 def test_other_read_hooks_are_exact_too(architecture: Architecture, read_hook: str) -> None:
     model = tiny_model(architecture)
-    clt = tiny_clt(model, window=2, skip=True)
-    clt = CLT(
-        clt.config.model_copy(update={"read_hook": read_hook}),
-        clt.W_enc, clt.b_enc, clt.threshold * 0 + 0.01, clt.W_dec, clt.b_dec, clt.W_skip,
-    )  # fmt: skip
+    clt = tiny_clt_reading(model, read_hook)
     tokens = tiny_tokens(length=7)
     graph = attribute(model, clt, tokens, progress=False)
     assert worst_deviation(model, clt, graph, tokens) < 1e-8

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import tiny_hf_model, tiny_prompt, tiny_tokenizer
+from helpers import tiny_model_folder, tiny_prompt
 
 from workbench.benchmarks.architectures import Run, equal_budget, main, steps_per_second
 from workbench.benchmarks.architectures_page import Variant, page
@@ -68,8 +68,7 @@ def test_variants_stand_by_window_those_without_a_skip_first() -> None:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, text and a recipe."""
     folder = tmp_path_factory.mktemp("workplace")
-    tiny_hf_model("llama").save_pretrained(folder / "model")
-    tiny_tokenizer().save_pretrained(folder / "model")
+    tiny_model_folder(folder / "model")
     text = "\n\n".join(" ".join([tiny_prompt(length=60, seed=seed)] * 8) for seed in range(300))
     (folder / "text.txt").write_text(text, encoding="utf-8")
     values = {

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from helpers import tiny_clt, tiny_hf_model, tiny_prompt, tiny_tokenizer
+from helpers import tiny_clt, tiny_model_folder, tiny_prompt
 
 from workbench.cli.app import run
 from workbench.clt import save_clt
@@ -19,8 +18,7 @@ from workbench.models import load_model
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, its CLT and a text."""
     folder = tmp_path_factory.mktemp("commands")
-    tiny_hf_model("llama", dtype=torch.float32).save_pretrained(folder / "model")
-    tiny_tokenizer().save_pretrained(folder / "model")
+    tiny_model_folder(folder / "model")
     clt = tiny_clt(load_model(folder / "model"), n_features=8)
     clt.threshold[1, 4] = 1e6
     save_clt(clt, folder / "clt")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import tiny_clt, tiny_hf_model, tiny_model, tiny_tokenizer
+from helpers import tiny_clt, tiny_model, tiny_model_folder
 
 from workbench.cli.app import run
 from workbench.clt import save_clt
@@ -23,8 +23,7 @@ KEYS = {
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """Return the folders of a model and of a CLT that belongs to it."""
     root = tmp_path_factory.mktemp("tiny")
-    tiny_hf_model("llama", dtype=torch.float32).save_pretrained(root / "model")
-    tiny_tokenizer().save_pretrained(root / "model")
+    tiny_model_folder(root / "model")
     save_clt(tiny_clt(tiny_model("llama", dtype=torch.float32), n_features=16), root / "clt")
     return str(root / "model"), str(root / "clt")
 

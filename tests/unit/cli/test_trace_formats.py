@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import tiny_clt, tiny_hf_model, tiny_model, tiny_tokenizer
+from helpers import tiny_clt, tiny_model, tiny_model_folder
 
 from workbench.cli.app import run
 from workbench.clt import save_clt
@@ -20,8 +20,7 @@ from workbench.clt.formats import FormatName
 def test_the_graph_is_the_one_of_our_own_format(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, format: FormatName, window: int
 ) -> None:
-    tiny_hf_model("gemma3", dtype=torch.float32).save_pretrained(tmp_path / "model")
-    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    tiny_model_folder(tmp_path / "model", "gemma3")
     clt = tiny_clt(tiny_model("gemma3", dtype=torch.float32), window=window, n_features=16)
     save_clt(clt, tmp_path / "own")
     save_clt(clt, tmp_path / "theirs", format=format)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import tiny_clt, tiny_hf_model, tiny_model, tiny_prompt, tiny_tokenizer
+from helpers import tiny_clt, tiny_model, tiny_model_folder, tiny_prompt
 
 from workbench.cli.app import run
 from workbench.clt import save_clt
@@ -16,8 +16,7 @@ from workbench.models import load_model
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, a CLT of it, a CLT of another model, prompts and text."""
     folder = tmp_path_factory.mktemp("workplace")
-    tiny_hf_model("llama").save_pretrained(folder / "model")
-    tiny_tokenizer().save_pretrained(folder / "model")
+    tiny_model_folder(folder / "model")
     save_clt(tiny_clt(load_model(folder / "model"), window=2), folder / "clt")
     save_clt(tiny_clt(load_model(folder / "model"), window=3, skip=True), folder / "full")
     save_clt(tiny_clt(tiny_model("llama", seed=1)), folder / "stranger")

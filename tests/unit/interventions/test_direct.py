@@ -6,12 +6,11 @@ from functools import cache
 
 import pytest
 import torch
-from helpers import ARCHITECTURES, Architecture, tiny_clt, tiny_model, tiny_tokens
+from helpers import ARCHITECTURES, Architecture, tiny_clt, tiny_clt_reading, tiny_model, tiny_tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.attribution import Graph, attribute
-from workbench.clt import CLT
 from workbench.interventions import CleanRun, Edit, Intervention
 
 
@@ -69,11 +68,7 @@ def test_scaling_a_feature_changes_every_target_by_its_edge(
 @pytest.mark.parametrize("architecture", ["llama", "gemma3", "gpt2"])
 def test_it_holds_wherever_the_transcoder_reads(architecture: Architecture, read_hook: str) -> None:
     model = tiny_model(architecture)
-    clt = tiny_clt(model, window=2, skip=True)
-    clt = CLT(
-        clt.config.model_copy(update={"read_hook": read_hook}),
-        clt.W_enc, clt.b_enc, clt.threshold * 0 + 0.01, clt.W_dec, clt.b_dec, clt.W_skip,
-    )  # fmt: skip
+    clt = tiny_clt_reading(model, read_hook)
     tokens = tiny_tokens(length=7)
     graph = attribute(model, clt, tokens, progress=False)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import tiny_hf_model, tiny_tokenizer
+from helpers import tiny_hf_model, tiny_model_folder
 from safetensors.torch import load_file, save_file
 
 from workbench.errors import FormatError, ModelError, ResourceError
@@ -17,8 +17,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A local model in Hugging Face format."""
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "model"
-    tiny_hf_model("llama", dtype=torch.float32).save_pretrained(path)
-    tiny_tokenizer().save_pretrained(path)
+    tiny_model_folder(path)
     return path
 
 

@@ -8,8 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
-from helpers import tiny_hf_model, tiny_prompt, tiny_tokenizer
+from helpers import tiny_model_folder, tiny_prompt
 
 from workbench.clt import load_clt
 
@@ -26,8 +25,7 @@ def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_processes_of_torchrun_train_and_one_reports(tmp_path: Path) -> None:
-    tiny_hf_model("llama", dtype=torch.float32).save_pretrained(tmp_path / "model")
-    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    tiny_model_folder(tmp_path / "model")
     text = "\n\n".join(tiny_prompt(length=60, seed=seed) for seed in range(120))
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     recipe = tmp_path / "recipe.toml"

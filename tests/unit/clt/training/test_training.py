@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from helpers import tiny_hf_model, tiny_model, tiny_prompt, tiny_tokenizer, tiny_training_run, train_to_the_end
+from helpers import (
+    tiny_hf_model,
+    tiny_model,
+    tiny_model_folder,
+    tiny_prompt,
+    tiny_tokenizer,
+    tiny_training_run,
+    train_to_the_end,
+)
 
 from workbench.clt import load_clt
 from workbench.clt.training.checkpoint import TrainState, load_checkpoint
@@ -249,8 +257,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_checkpoint_before
 
 def test_a_killed_process_loses_its_last_steps_and_nothing_else(tmp_path: Path) -> None:
     """The command itself, killed with SIGKILL amid training, resumed, stopped with SIGTERM, resumed."""
-    tiny_hf_model("llama", dtype=torch.float32).save_pretrained(tmp_path / "model")
-    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    tiny_model_folder(tmp_path / "model")
     text = "\n\n".join(tiny_prompt(length=60, seed=seed) for seed in range(120))
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     recipe = tmp_path / "recipe.toml"

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from atlas_brute_force import CORPUS, PLAN, text_rows
-from helpers import tiny_clt, tiny_hf_model, tiny_tokenizer
+from helpers import tiny_clt, tiny_model_folder
 
 from workbench.clt import CLT, load_clt, save_clt
 from workbench.corpus import TextCorpus
@@ -141,8 +141,7 @@ def test_a_damaged_part_is_told(build: Build, tmp_path: Path) -> None:
 def on_disk(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The folders of a model and of its CLT, which other processes load."""
     folder = tmp_path_factory.mktemp("on_disk")
-    tiny_hf_model("llama", dtype=torch.float32).save_pretrained(folder / "model")
-    tiny_tokenizer().save_pretrained(folder / "model")
+    tiny_model_folder(folder / "model")
     model = load_model(folder / "model")
     save_clt(tiny_clt(model, n_features=10), folder / "clt")
     return str(folder / "model"), str(folder / "clt")
