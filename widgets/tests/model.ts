@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from "node:util";
+
 type Listener = (...values: never[]) => void;
 
 /** A widget's model in memory: what a view saves and asks is kept, and its requests can be answered. */
@@ -20,9 +22,15 @@ export class Model<State extends object> {
   }
 
   set<K extends keyof State>(name: K, value: State[K]): void {
-    if (JSON.stringify(this.#state[name]) === JSON.stringify(value)) return;
+    // As the real one: bytes are compared too.
+    if (isDeepStrictEqual(this.#state[name], value)) return;
     this.#state[name] = value;
     this.emit(`change:${String(name)}`);
+  }
+
+  /** What Python sends: several traits, one after the other. */
+  receive(changes: Partial<State>): void {
+    for (const [name, value] of Object.entries(changes)) this.set(name as keyof State, value as never);
   }
 
   save_changes(): void {

@@ -1,6 +1,5 @@
 import { type RowsMessage, SCALARS, type State, type WireHistory } from "../../src/training-monitor/state";
-
-type Listener = (...values: never[]) => void;
+import { Model as InMemory } from "../model";
 
 export const ABOUT: State["about"] = {
   model: "smollm2-135m-instruct",
@@ -73,53 +72,11 @@ export function state(changes: Partial<State> = {}): State {
   };
 }
 
-/** A widget's model in memory; what the views ask is kept and can be answered. */
-export class Model {
-  readonly asked: { id: string; method: string }[] = [];
-  #state: State;
-  readonly #listeners = new Map<string, Set<Listener>>();
-
-  constructor(state: State) {
-    this.#state = { ...state };
-  }
-
-  get listenerCount(): number {
-    return [...this.#listeners.values()].reduce((sum, listeners) => sum + listeners.size, 0);
-  }
-
-  get<K extends keyof State>(name: K): State[K] {
-    return this.#state[name];
-  }
-
-  set<K extends keyof State>(name: K, value: State[K]): void {
-    this.#state[name] = value;
-    this.emit(`change:${name}`);
-  }
-
-  receive(changes: Partial<State>): void {
-    for (const [name, value] of Object.entries(changes)) this.set(name as keyof State, value as never);
-  }
-
-  send(message: { id: string; method: string }): void {
-    this.asked.push(message);
-  }
-
-  /** Answer the oldest request for a method. */
-  answer(method: string, reply: object, buffers: DataView[] = []): void {
+/** A model whose requests are answered by method: the monitor asks several things at once. */
+export class Model extends InMemory<State> {
+  answerTo(method: string, reply: object, buffers: DataView[] = []): void {
     const index = this.asked.findIndex((request) => request.method === method);
     const [request] = this.asked.splice(index, 1);
     this.emit("msg:custom", { kind: "reply", id: request!.id, ...reply }, buffers);
-  }
-
-  on(event: string, listener: Listener): void {
-    this.#listeners.set(event, (this.#listeners.get(event) ?? new Set()).add(listener));
-  }
-
-  off(event: string, listener: Listener): void {
-    this.#listeners.get(event)?.delete(listener);
-  }
-
-  emit(event: string, ...values: unknown[]): void {
-    for (const listener of [...(this.#listeners.get(event) ?? [])]) listener(...(values as never[]));
   }
 }

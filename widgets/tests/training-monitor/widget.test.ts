@@ -138,14 +138,14 @@ describe("new rows", () => {
     view.model.asked.length = 0;
     view.model.emit("msg:custom", news(40), [bytes(steps(41, 42))]);
     expect(view.model.asked.map(({ method }) => method)).toEqual(["history"]);
-    view.model.answer("history", { result: { generation: 0, layers: 3 } }, [bytes(steps(1, 42))]);
+    view.model.answerTo("history", { result: { generation: 0, layers: 3 } }, [bytes(steps(1, 42))]);
     await settle();
     expect(view.text("progress")).toBe("step 42 of 100");
   });
 
   it("are asked for by a view that opens late", async () => {
     const view = show();
-    view.model.answer("history", { result: { generation: 2, layers: 3 } }, [bytes(steps(1, 77))]);
+    view.model.answerTo("history", { result: { generation: 2, layers: 3 } }, [bytes(steps(1, 77))]);
     await settle();
     expect(view.text("progress")).toBe("step 77 of 100");
   });
@@ -157,7 +157,7 @@ describe("the buttons", () => {
     view.button("pause").click();
     expect(view.button("pause").textContent).toBe("Pausing …");
     expect(view.button("pause").disabled).toBe(true);
-    view.model.answer("pause", { result: null });
+    view.model.answerTo("pause", { result: null });
     view.model.receive({ phase: "paused" });
     await settle();
     expect(view.button("pause").textContent).toBe("Resume");
@@ -182,7 +182,7 @@ describe("the buttons", () => {
   it("say what went wrong", async () => {
     const view = show();
     view.button("stop").click();
-    view.model.answer("stop", { error: "This training run is over." });
+    view.model.answerTo("stop", { error: "This training run is over." });
     await settle();
     expect(view.notice).toBe("This training run is over.");
     expect(view.button("stop").disabled).toBe(false);
