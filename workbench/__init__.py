@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workbench.interventions import Edit, Intervention, Ramp, SupernodeEdit
     from workbench.models import fetch
     from workbench.session import Session, open
-    from workbench.widgets import FeatureCard, OperandGrid, TokenStrip, TrainingMonitor, to_html
+    from workbench.widgets import FeatureCard, GenerationView, OperandGrid, TokenStrip, TrainingMonitor, to_html
     from workbench.widgets.live_run import train
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Edit",
     "FeatureCard",
     "FeatureTarget",
+    "GenerationView",
     "Graph",
     "GraphScores",
     "Intervention",
@@ -61,6 +62,7 @@ _HOME = {
     "Edit": "workbench.interventions",
     "FeatureCard": "workbench.widgets",
     "FeatureTarget": "workbench.attribution",
+    "GenerationView": "workbench.widgets",
     "Graph": "workbench.attribution",
     "GraphScores": "workbench.attribution",
     "Intervention": "workbench.interventions",

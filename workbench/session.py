@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,14 +17,17 @@ from workbench.attribution.engine import DEFAULT_CAP
 from workbench.attribution.heads import Order, heads
 from workbench.attribution.supernodes import suggest_supernodes
 from workbench.clt import CLT, default_clt, load_clt
+from workbench.evaluation.controls import matched_controls
 from workbench.evaluation.owner import HypothesisOwner
 from workbench.features import promoted_tokens
 from workbench.features.atlas.owner import AtlasOwner
 from workbench.interventions import AnyEdit, Intervention, Mode
 from workbench.models import LoadedModel, load_model
-from workbench.widgets import FeatureCard, GraphExplorer, InterventionSliders
+from workbench.widgets import FeatureCard, GenerationView, GraphExplorer, InterventionSliders
 from workbench.widgets.atlas_card import atlas_card
 from workbench.widgets.explorer_atlas import densities
+from workbench.widgets.generation_view import Settings
+from workbench.widgets.sliders_rows import Supernodes
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -308,38 +311,91 @@ class Session(AtlasOwner, HypothesisOwner):
         self,
         graph: Graph,
         *,
-        nodes: pd.DataFrame | Sequence[str],
+        nodes: pd.DataFrame | Sequence[str] | None = None,
+        supernodes: Supernodes = (),
         mode: str = "propagated",
         values: Mapping[str, float] | None = None,
         k: int = 10,
     ) -> InterventionSliders:
-        """Return one slider for each feature node, and the next token's probabilities beside them.
+        """Return one slider for each feature node and supernode, and the next token's probabilities beside them.
+
+        ::
+
+            bench.sliders(graph, nodes=explorer.selected, supernodes=explorer.supernodes)
 
         Args:
-            graph: the graph whose prompt is run.
+            graph: the graph whose prompt is run; others of its nodes can be added in the widget.
             nodes: rows of ``graph.nodes``, as ``explorer.selected`` gives them, or node ids. Features alone have
                 an activation to scale: other nodes among them are left out.
+            supernodes: name → node ids, ``explorer.supernodes``, or names of supernodes that the graph has. All
+                members of one move together, each relative to its own activation.
             mode: ``"propagated"`` or ``"direct"``.
-            values: node id → factor to begin with; 1 for the others.
+            values: node id, or ``s/`` and a supernode's name → factor to begin with; 1 for the others.
             k: how many tokens to show.
 
         Raises:
             ConfigError: there is no feature among the nodes, an id is unknown, or a value cannot be used.
             ModelError: the graph is of another model.
         """
-        if not isinstance(nodes, pd.DataFrame):
+        if nodes is not None and not isinstance(nodes, pd.DataFrame):
             nodes = graph.select(nodes)
-        is_feature = nodes["kind"] == "feature"
-        if is_feature.any():
-            nodes = nodes[is_feature]
+        if nodes is not None:
+            is_feature = nodes["kind"] == "feature"
+            if is_feature.any() or supernodes:
+                nodes = nodes[is_feature]
         clean = self._clean(graph)
         return InterventionSliders(
             nodes,
             lambda edits, mode: clean.intervene(edits, mode=cast("Mode", mode), k=k),
             prompt=graph.prompt,
+            supernodes=supernodes,
+            control=lambda edits, seed: matched_controls(clean, edits, 1, seed=seed)[0],
+            catalogue=graph.nodes,
             mode=mode,
             values=values,
             k=k,
+        )
+
+    def steer(
+        self,
+        prompt: str | Int[Tensor, " position"] | Graph,
+        edits: Iterable[AnyEdit] = (),
+        *,
+        max_new_tokens: int = 20,
+        temperature: float = 0.0,
+        seed: int = 0,
+        chat: bool = False,
+        **options: Any,
+    ) -> GenerationView:
+        """Let the model go on with a prompt, and return a widget that shows the clean and the steered text growing.
+
+        ::
+
+            view = bench.steer("The weather today is", [wb.Edit.everywhere(12, 311, add=4)])
+            view                        # the last line of a cell shows it
+            view.side_by_side           # what there is, as a DataFrame
+
+        :meth:`generate` and :meth:`stream` do the same without a widget.
+
+        Args:
+            prompt: text, token ids whose first is the start token, or a graph, whose prompt is meant.
+            edits: what to change; those without an end follow the new tokens.
+            max_new_tokens, temperature, seed: as in :class:`workbench.interventions.generation.Generating`; they can
+                be changed in the widget.
+            chat: put the text through the model's chat template.
+            options: the others of :class:`workbench.interventions.generation.Generating`.
+
+        Raises:
+            InterventionError: an edit cannot be applied to this prompt, or ``mode`` and ``until`` do not fit.
+            ConfigError: a number cannot be used.
+            PromptError: the prompt is empty, or too long with the new tokens.
+        """
+        # Once more with another seed: an iterator would be empty by then.
+        kept = list(edits) if isinstance(edits, Iterator) else edits
+        return GenerationView(
+            lambda settings: self.stream(prompt, kept, chat=chat, **settings._asdict(), **options),
+            settings=Settings(seed, temperature, max_new_tokens),
+            chat=chat,
         )
 
 

@@ -1,6 +1,7 @@
 """The widgets: one Python class each, its JavaScript bundled under ``static`` from the TypeScript in ``widgets/``."""
 
 from workbench.widgets.feature_card import FeatureCard
+from workbench.widgets.generation_view import GenerationView
 from workbench.widgets.graph_explorer import GraphExplorer
 from workbench.widgets.html import to_html
 from workbench.widgets.intervention_sliders import InterventionSliders
@@ -10,6 +11,7 @@ from workbench.widgets.training_monitor import TrainingMonitor
 
 __all__ = [
     "FeatureCard",
+    "GenerationView",
     "GraphExplorer",
     "InterventionSliders",
     "OperandGrid",

@@ -3,102 +3,63 @@
 from __future__ import annotations
 
 import logging
-import math
-import numbers
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import traitlets
 
-from workbench.errors import ConfigError, InterventionError, WorkbenchError
-from workbench.interventions import Edit
-from workbench.widgets.kit import NewestWins, Widget
+from workbench.errors import ConfigError, WorkbenchError
+from workbench.widgets.kit import NewestWins
 from workbench.widgets.kit.plain import plain_text
+from workbench.widgets.kit.requests import Method
+from workbench.widgets.sliders_asked import MODES, Asked
+from workbench.widgets.sliders_curve import Sweep, checked_doses, curve_table
+from workbench.widgets.sliders_result import Control, Run, control_result, shown_features, shown_result
+from workbench.widgets.sliders_rows import Supernodes, group_rows, labels, node_rows, offered, row_of
+from workbench.widgets.sliders_state import ASKING, SlidersState
 
 _log = logging.getLogger(__name__)
 
-LOWEST, CLEAN, HIGHEST = -5.0, 1.0, 5.0
-MODES = ("propagated", "direct")
-_COLUMNS = ("node_id", "kind", "layer", "feature", "position")
-_TOKEN_COLUMNS = ("token", "token_id", "before", "after")
 
+class InterventionSliders(SlidersState, bundle="intervention-sliders"):
+    """One slider a feature node or supernode, and the next token's probabilities in the clean and in the edited run.
 
-class HasTokens(Protocol):
-    """What a run returns: an :class:`workbench.interventions.Intervention`, or what has such a table.
+    A slider is the factor of its nodes' clean activations: 1 leaves them as they are, 0 ablates them, −1 inverts
+    them. The model runs on a thread of its own, the newest values first; what is shown last belongs to the last
+    values. The traits can be set and observed from Python::
 
-    ``tokens`` has the columns token, token_id, before and after (probabilities). A float ``kl``, the divergence in
-    nats, is shown where there is one.
-    """
-
-    @property
-    def tokens(self) -> pd.DataFrame: ...
-
-
-Run: TypeAlias = Callable[[list[Edit], str], HasTokens]
-
-
-class Asked(NamedTuple):
-    """What one run of the model is for: the factor of every node, and the mode."""
-
-    values: Mapping[str, float]
-    mode: str
-
-    @property
-    def edits(self) -> list[Edit]:
-        return [Edit.node(node_id, factor=factor) for node_id, factor in self.values.items() if factor != CLEAN]
-
-    def wire(self) -> dict[str, Any]:
-        return {"values": dict(self.values), "mode": self.mode}
-
-
-class _Checked(traitlets.TraitType[Any, Any]):
-    """A trait whose owner checks what is assigned, before anything of its state changes.
-
-    The check stands in ``validate``, not in ``@traitlets.validate``: the latter is put off while a message from
-    JavaScript is applied.
-    """
-
-    def __init__(self, check: str, default: Any) -> None:
-        super().__init__(default)
-        self._check = check
-
-    def validate(self, obj: Any, value: Any) -> Any:
-        return getattr(obj, self._check)(value)
-
-    def set(self, obj: Any, value: Any) -> None:
-        with obj.state_lock:
-            super().set(obj, value)
-
-
-class InterventionSliders(Widget, bundle="intervention-sliders"):
-    """One slider a feature node, and the next token's probabilities in the clean and in the edited run.
-
-    A slider is the factor of its node's clean activation: 1 leaves it as it is, 0 ablates it, −1 inverts it. The
-    model runs on a thread of its own, the newest values first; what is shown last belongs to the last values. The
-    traits can be set and observed from Python::
-
-        sliders = bench.sliders(graph, nodes=explorer.selected)
-        sliders.values = {"f/12/311/5": 0}      # nodes that are not named go back to 1
+        sliders = bench.sliders(graph, nodes=explorer.selected, supernodes=explorer.supernodes)
+        sliders.values = {"s/Texas": 0}         # what is not named goes back to 1
         sliders.wait()
-        sliders.tokens
+        sliders.tokens, sliders.features, sliders.history
+        sliders.control_seed = 0                # a matched random control beside it
+        sliders.sweep("s/Texas")                # dose and response, as a table and in the widget
 
     Args:
         nodes: rows of ``graph.nodes``, features only; each (layer, feature, position) gets one slider.
         run: runs the model under edits in a mode; called on the worker's thread, so it must lock what it shares.
         prompt: the prompt's text, shown above the sliders.
+        supernodes: name → node ids, or the explorer's; each gets one slider, whose id is ``s/`` and the name.
+        control: gives the same edits on other features, by a seed; without it there are no controls.
+        catalogue: all rows of ``graph.nodes``, from which further sliders can be added.
         mode: ``"propagated"`` or ``"direct"``; see :func:`workbench.interventions.intervene`.
-        values: node id → factor, from −5 to 5; 1 for nodes that are not named.
+        values: slider → factor, from −5 to 5; 1 for those that are not named.
         k: how many of the clean run's most probable tokens are shown; the k // 2 most probable tokens of the
             edited run join them.
 
     Attributes:
-        values: node id → factor, of every node. Assign a whole mapping: it cannot be changed in place.
+        values: slider → factor, of every slider. Assign a whole mapping: it cannot be changed in place.
         mode: the mode.
-        result: what is shown: tokens, kl (nats, or None), seconds, and the values and mode that they belong to.
+        links: groups of sliders that move together, ``[["f/3/7/2", "s/Texas"]]``; when they are linked they take the
+            first one's factor.
+        control_seed: draws the matched control that is shown beside the effect; None for none.
+        pane: what is shown: ``"tokens"``, ``"features"`` or ``"curve"``.
+        result: what is shown: tokens, kl (nats, or None), control, code, seconds, and the values, mode and seed that
+            they belong to.
+        knock_on: the features that changed most, once the pane ``"features"`` was shown; :attr:`features` has all.
+        curve: the last sweep; :attr:`curve_table` is the same as a table.
         error: why the newest run failed, or "".
         running: whether values wait for their result.
 
@@ -106,59 +67,115 @@ class InterventionSliders(Widget, bundle="intervention-sliders"):
         ConfigError: no node, a node that is no feature, an unknown mode, or a factor that cannot be used.
     """
 
-    nodes: Any = traitlets.List().tag(sync=True)
-    prompt = traitlets.Unicode().tag(sync=True)
-    values = _Checked("_checked_values", {}).tag(sync=True, to_json=lambda values, widget: dict(values))
-    mode = _Checked("_checked_mode", MODES[0]).tag(sync=True)
-    # The seconds go to the views in a message of their own: stored, they would change a notebook at every run of it.
-    result = traitlets.Dict().tag(sync=True, to_json=lambda result, widget: _without_seconds(result))
-    error = traitlets.Unicode().tag(sync=True)
-    running = traitlets.Bool(False).tag(sync=True)
-    # What the newest finished run was for, whether it gave a result or an error.
-    answered = traitlets.Dict().tag(sync=True)
-
     def __init__(
         self,
-        nodes: pd.DataFrame,
+        nodes: pd.DataFrame | None,
         run: Run,
         *,
         prompt: str,
+        supernodes: Supernodes = (),
+        control: Control | None = None,
+        catalogue: pd.DataFrame | None = None,
         mode: str = MODES[0],
         values: Mapping[str, float] | None = None,
         k: int = 10,
     ) -> None:
         if k < 1:
             raise ConfigError(f"The number of tokens k is {k}: give at least 1.")
-        self._intervene = run
-        self._k = k
+        self._intervene, self._control, self._catalogue, self._k = run, control, catalogue, k
         self._closed = False
-        rows = list(_rows(nodes))
-        self._ids = tuple(row["id"] for row in rows)
+        self._sweep: Sweep | None = None
+        self._sweeping = threading.Lock()
+        rows = [] if nodes is None else list(node_rows(nodes))
+        rows += group_rows(supernodes, catalogue)
+        if not rows:
+            raise ConfigError("No node was given: select one or more feature nodes in the graph.")
         self._worker: NewestWins[Asked] = NewestWins(self._answer, name="InterventionSliders")
-        super().__init__(nodes=rows, prompt=plain_text(prompt), values=values or {}, mode=mode)
-        self.observe(self._ask, names=["values", "mode"])
+        can = {"control": control is not None, "add": catalogue is not None}
+        super().__init__(rows, prompt=plain_text(prompt), values=values or {}, mode=mode, can=can)
+        self.observe(self._ask, names=list(ASKING))
+        self.observe(self._align, names="links")
+        self.observe(self._show_pane, names="pane")
         self._ask()
 
-    @property
-    def asked(self) -> Asked:
-        """The values and the mode that stand now."""
+    def add(self, slider: str) -> None:
+        """Add a slider: of a node by its id, or of a supernode by ``s/`` and its name.
+
+        Raises:
+            ConfigError: the graph has no such feature or supernode, or is not known.
+        """
+        if slider in self._members:
+            return
+        row = row_of(slider, self._catalogue)
         with self.state_lock:
-            return Asked(self.values, self.mode)
+            self._show_rows([*self.nodes, row], self.values)
 
-    @property
-    def edits(self) -> list[Edit]:
-        """The edits that stand now: one for every node whose factor is not 1."""
-        return self.asked.edits
+    def remove(self, slider: str) -> None:
+        """Take a slider away; what it moved is as in the clean run again.
 
-    @property
-    def tokens(self) -> pd.DataFrame:
-        """The bars that are shown: token, token_id, before and after, the most probable before first."""
-        rows = [(bar["token"], bar["id"], bar["before"], bar["after"]) for bar in self.result.get("tokens", ())]
-        return pd.DataFrame(rows, columns=list(_TOKEN_COLUMNS))
+        Raises:
+            ConfigError: there is no such slider, or no other one.
+        """
+        if slider not in self._members:
+            raise ConfigError(f"There is no slider for {slider}.")
+        if len(self._members) == 1:
+            raise ConfigError("This is the last slider: add another one before it is removed.")
+        with self.state_lock:
+            groups = [[other for other in group if other != slider] for group in self.links]
+            self.links = [group for group in groups if len(group) > 1]
+            values = {other: factor for other, factor in self.values.items() if other != slider}
+            self._show_rows([row for row in self.nodes if row["id"] != slider], values)
 
-    def reset(self) -> None:
-        """Set every factor back to 1; the mode stays."""
-        self.values = {}
+    def sweep(self, slider: str, factors: Sequence[float] | None = None) -> pd.DataFrame:
+        """Run the model over the factors of one slider, the others as they stand; the widget shows the curve.
+
+        Args:
+            slider: its id; those that are linked with it change alike.
+            factors: the doses; by default from −5 to 5 in steps of a half.
+
+        Returns:
+            :attr:`curve_table`; of a sweep that was cancelled what there was.
+
+        Raises:
+            ConfigError: there is no such slider, a dose cannot be used, or another sweep is running.
+            InterventionError: the model cannot be run at a dose.
+        """
+        if slider not in self._members:
+            raise ConfigError(f"There is no slider for {slider}: the sliders are of {', '.join(self._members)}.")
+        doses = checked_doses(factors)
+        if not self._sweeping.acquire(blocking=False):
+            raise ConfigError("Another sweep is running: wait for it, or cancel it with cancel_sweep().")
+        try:
+            linked = next((group for group in self.links if slider in group), [slider])
+            self._sweep = Sweep(
+                self.asked,
+                slider,
+                linked,
+                doses,
+                run=self._intervene,
+                control=self._control,
+                publish=lambda curve: None if self._closed else self.publish(curve=curve),
+            )
+            return curve_table(self._sweep.start())
+        finally:
+            self._sweep = None
+            self._sweeping.release()
+
+    def cancel_sweep(self) -> None:
+        """End the sweep that is running, if there is one; what there is of it stays."""
+        sweep = self._sweep
+        if sweep is not None:
+            sweep.cancel()
+
+    def methods(self) -> Mapping[str, Method]:
+        """Return what the widget asks for."""
+        return {
+            "find": lambda params: offered(str(params.get("text", "")), self._catalogue, self._members),
+            "add": lambda params: self.add(str(params.get("slider"))),
+            "remove": lambda params: self.remove(str(params.get("slider"))),
+            "sweep": lambda params: self.sweep(str(params.get("slider"))) is None,
+            "cancel": lambda params: self.cancel_sweep(),
+        }
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the bars belong to the values that stand now.
@@ -177,10 +194,11 @@ class InterventionSliders(Widget, bundle="intervention-sliders"):
         return self._worker.wait(timeout) and not self.error and self.answered == self.asked.wire()
 
     def close(self) -> None:
-        """Close the widget and end its thread; what runs ends first, and is not shown."""
+        """Close the widget and end its threads; what runs ends first, and is not shown."""
         self._closed = True
         if worker := getattr(self, "_worker", None):  # None when the constructor raised
             worker.close()
+            self.cancel_sweep()
         super().close()
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
@@ -189,7 +207,17 @@ class InterventionSliders(Widget, bundle="intervention-sliders"):
             super().set_state(sync_data)
         except ConfigError as error:
             self.publish(error=str(error))
-            self.send_state(list(sync_data.keys() & {"values", "mode"}))
+            self.send_state(list(sync_data.keys() & {*ASKING, "links"}))
+
+    def _align(self, change: Any) -> None:
+        """Give sliders that were linked the factor of the first."""
+        with self.state_lock:
+            self.values = {**self.values, **{s: self.values[group[0]] for group in self.links for s in group}}
+
+    def _show_pane(self, change: Any) -> None:
+        # The table of features is computed where it is looked at alone: it costs more than a run.
+        if self.pane == "features":
+            self._ask()
 
     def _ask(self, change: Any = None) -> None:
         if self._closed:
@@ -211,113 +239,24 @@ class InterventionSliders(Widget, bundle="intervention-sliders"):
             _log.exception("The intervention failed: %s", asked)
             answer["error"] = plain_text(f"{type(error).__name__}: {error}")
         with self.state_lock:
-            if not self._closed:
-                self.publish(**answer, answered=asked.wire(), running=asked != self.asked)
-                if "result" in answer:
-                    self.send({"kind": "took", "seconds": answer["result"]["seconds"]})
+            if self._closed:
+                return
+            self.publish(**answer, answered=asked.wire(), running=asked != self.asked)
+            if "result" in answer:
+                self.send({"kind": "took", "seconds": answer["result"]["seconds"]})
+                if not self.running:
+                    self._remember(answer["result"])
+        if "result" in answer and self.pane == "features" and asked == self.asked:
+            # After the bars, which must not wait for it.
+            knock_on = shown_features(self.features, asked, labels(self._catalogue))
+            self.publish(knock_on=knock_on)
 
     def _result(self, asked: Asked) -> dict[str, Any]:
         started = time.perf_counter()
-        outcome = self._intervene(asked.edits, asked.mode)
-        bars = _bars(outcome.tokens, self._k)
-        kl = getattr(outcome, "kl", None)
-        return {
-            "tokens": bars,
-            "kl": None if kl is None or not math.isfinite(kl) else float(kl),
-            "seconds": time.perf_counter() - started,
-            **asked.wire(),
-        }
-
-    def _checked_mode(self, mode: object) -> str:
-        if mode not in MODES:
-            raise ConfigError(
-                f"The sliders have no mode {mode!r}: choose {' or '.join(map(repr, MODES))} "
-                "(intervene() knows 'constrained', too)."
-            )
-        return str(mode)
-
-    def _checked_values(self, values: object) -> Mapping[str, float]:
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"The values are a {type(values).__name__}: give a mapping of node id to factor.")
-        unknown = [str(node_id) for node_id in values if node_id not in self._ids]
-        if unknown:
-            raise ConfigError(f"There is no slider for {_some(unknown)}: the sliders are of {_some(list(self._ids))}.")
-        factors = {node_id: _factor(node_id, values.get(node_id, CLEAN)) for node_id in self._ids}
-        # Read-only, because a change in place would go unnoticed.
-        return MappingProxyType(factors)
-
-
-def _rows(nodes: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield what JavaScript shows of each node, every (layer, feature, position) once.
-
-    Raises:
-        ConfigError: there are none, columns are missing, or a node is no feature.
-    """
-    if not isinstance(nodes, pd.DataFrame):
-        raise ConfigError(f"The nodes are a {type(nodes).__name__}: give rows of graph.nodes.")
-    missing = [column for column in _COLUMNS if column not in nodes.columns]
-    if missing:
-        raise ConfigError(f"The nodes have no column {', '.join(missing)}: give rows of graph.nodes.")
-    if nodes.empty:
-        raise ConfigError("No node was given: select one or more feature nodes in the graph.")
-    others = nodes[nodes["kind"].astype(str) != "feature"]
-    if not others.empty:
-        named = [f"{row.node_id} ({row.kind})" for row in others.itertuples()]
-        raise ConfigError(
-            f"Only features have an activation that can be scaled, which {_some(named)} "
-            f"{'is' if len(named) == 1 else 'are'} not: give feature nodes alone."
-        )
-    for row in nodes.drop_duplicates(["layer", "feature", "position"]).to_dict("records"):
-        layer, feature, position = (int(row[name]) for name in ("layer", "feature", "position"))
-        activation = row.get("activation")
-        yield {
-            "id": f"f/{layer}/{feature}/{position}",
-            "layer": layer,
-            "feature": feature,
-            "position": position,
-            "token": _text(row.get("token")),
-            "label": _text(row.get("label")),
-            "activation": float(activation) if activation is not None and math.isfinite(activation) else None,
-        }
-
-
-def _bars(tokens: pd.DataFrame, k: int) -> list[dict[str, Any]]:
-    """Return the k tokens that were most probable before, then those of the k // 2 most probable after that are new.
-
-    Raises:
-        InterventionError: a probability is not finite.
-    """
-    if not np.isfinite(tokens[["before", "after"]].to_numpy(np.float64)).all():
-        raise InterventionError("The edited model's probabilities are not finite: move the sliders closer to 1.")
-    by_before = tokens.sort_values("before", ascending=False, kind="stable")
-    shown = by_before.head(k)
-    leading = tokens.nlargest(k // 2, "after")
-    newcomers = by_before[by_before["token_id"].isin(leading["token_id"]) & ~by_before.index.isin(shown.index)]
-    rows = pd.concat([shown, newcomers])
-    columns = [rows[column].tolist() for column in _TOKEN_COLUMNS]
-    return [
-        {"token": _text(token), "id": token_id, "before": before, "after": after}
-        for token, token_id, before, after in zip(*columns, strict=True)
-    ]
-
-
-def _without_seconds(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in result.items() if name != "seconds"}
-
-
-def _factor(node_id: str, value: object) -> float:
-    if not isinstance(value, numbers.Real):
-        raise ConfigError(f"The factor of {node_id} is {value!r}: give a number from {LOWEST:g} to {HIGHEST:g}.")
-    factor = float(value)
-    if not LOWEST <= factor <= HIGHEST:  # NaN is not, either.
-        raise ConfigError(f"The factor of {node_id} is {factor:g}: give a number from {LOWEST:g} to {HIGHEST:g}.")
-    return factor
-
-
-def _text(value: object) -> str:
-    return plain_text(value) if isinstance(value, str) else ""
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+        self._outcome = outcome = self._intervene(asked.edits, asked.mode)
+        shown = shown_result(asked, outcome, None, k=self._k)
+        seconds = time.perf_counter() - started
+        if asked.control_seed is not None and self._control is not None:
+            ids = [bar["id"] for bar in shown["tokens"]]
+            shown["control"] = control_result(asked, ids, self._intervene, self._control, asked.control_seed)
+        return {**shown, "seconds": seconds}
