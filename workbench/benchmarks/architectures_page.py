@@ -172,5 +172,9 @@ def _conclusion(results: list[Result]) -> str:
     if not scored:
         return f"{told}."
     best = max(scored, key=lambda result: result.report.replacement_score or 0.0)
-    same = "also has" if best is kl else f"has {kl.report.replacement_score:.3f}; the {best.variant.name} has"
-    return f"{told}; it {same} the highest replacement score ({best.report.replacement_score:.3f})."
+    if best is kl:
+        return f"{told} and the highest replacement score ({best.report.replacement_score:.3f})."
+    return (
+        f"{told}, with a replacement score of {kl.report.replacement_score:.3f}; the highest such score is that of the "
+        f"{best.variant.name} ({best.report.replacement_score:.3f})."
+    )
