@@ -50,7 +50,7 @@ def schema1_text(explorer: ExplorerState) -> str:
 
 
 def snippet(explorer: ExplorerState) -> str:
-    """Return Python code that makes the same graph and brings the explorer's state back."""
+    """Return Python code that makes the graph anew, with the usual targets, and brings the explorer's state back."""
     lines = []
     for trait, argument in _ARGUMENTS.items():
         value = getattr(explorer, trait)
@@ -59,19 +59,23 @@ def snippet(explorer: ExplorerState) -> str:
         if trait == "supernodes":
             value = {group["name"]: group["ids"] for group in value}
         lines.append(f"    {argument}={_literal(value)},\n")
+    explored = "graph,\n" + "".join(lines) if lines else "graph"
+    opened = f"bench.explore(\n    {explored})" if lines else f"bench.explore({explored})"
     graph = explorer.graph
-    arguments = "graph,\n" + "".join(lines) if lines else "graph"
-    opened = f"bench.explore(\n    {arguments})" if lines else f"bench.explore({arguments})"
-    pruned = "".join(
-        f", {name}={graph.info[name]!r}" for name in ("node_threshold", "edge_threshold") if name in graph.info
-    )
-    made = f"graph = bench.attribute({_prompt(graph)}){f'.prune({pruned[2:]})' if pruned else ''}"
-    return f"{made}\nexplorer = {opened}\n"
+    thresholds = [f"{name}={graph.info[name]!r}" for name in ("node_threshold", "edge_threshold") if name in graph.info]
+    pruned = f".prune({', '.join(thresholds)})" if thresholds else ""
+    prompt, needed = _prompt(graph)
+    return f"{needed}graph = bench.attribute({prompt}){pruned}\nexplorer = {opened}\n"
 
 
-def _prompt(graph: Graph) -> str:
-    """Return the prompt without the start token, which is put before every text."""
-    return repr(graph.prompt)
+def _prompt(graph: Graph) -> tuple[str, str]:
+    """Return what the graph was made from as code, and the import that this needs.
+
+    It is the text, or the tokens where that text alone would give other ones: those of a chat, say.
+    """
+    if "".join(graph.tokens[1:]) == graph.prompt:
+        return repr(graph.prompt), ""
+    return f"torch.tensor({list(graph.token_ids)})", "import torch\n\n"
 
 
 def _literal(value: Any) -> str:

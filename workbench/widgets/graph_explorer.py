@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,15 @@ from workbench.attribution import Graph, GraphScores
 from workbench.attribution.difference import GraphDifference
 from workbench.clt import CLT
 from workbench.errors import ConfigError
+from workbench.files import atomic_file
 from workbench.widgets.explorer_diff import difference_from, drawn_difference
+from workbench.widgets.explorer_export import schema1_text, snippet
 from workbench.widgets.explorer_paths import best_paths
 from workbench.widgets.explorer_state import ExplorerState, Nodes, supernodes_of
 from workbench.widgets.explorer_subgraph import subgraph_answer, subgraph_edges, suggested_groups
 from workbench.widgets.graph_view import connections, drawn_graph, edges_between
 from workbench.widgets.kit import Columns
-from workbench.widgets.kit.requests import Method
+from workbench.widgets.kit.requests import Method, Reply
 
 
 class GraphExplorer(ExplorerState, bundle="graph-explorer"):
@@ -147,13 +150,32 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
         """Return how much the pinned nodes and the supernodes explain alone; see ``Graph.subgraph_scores``."""
         return self._graph.subgraph_scores([*self.pinned_ids, *self.supernode_table["node_id"]])
 
+    def to_json(self, path: Path | str) -> Path:
+        """Write the graph as graph JSON schema 1 and return its path; see :meth:`Graph.to_json`.
+
+        Names, supernodes, pins, the link mode and the node that was selected last go into it as they stand.
+
+        Raises:
+            ResourceError: the disk is full or the folder cannot be written.
+        """
+        path = Path(path)
+        with atomic_file(path) as temporary:
+            temporary.write_text(schema1_text(self), encoding="utf-8")
+        return path
+
+    def snippet(self) -> str:
+        """Return Python code that makes the graph anew and brings back what was chosen in this explorer."""
+        return snippet(self)
+
     def methods(self) -> Mapping[str, Method]:
-        """Return what the widget asks for: the connections of a node, the best paths between nodes."""
+        """Return what the widget asks for: connections, paths, scores of a subgraph, groups, files, code."""
         return {
             "connections": self._connections,
             "paths": lambda params: best_paths(self._graph, params),
             "subgraph": lambda params: subgraph_answer(self._graph, params),
             "suggest": lambda params: suggested_groups(self.graph, self._clt, params),
+            "schema1": lambda params: Reply(None, [schema1_text(self).encode()]),
+            "snippet": lambda params: self.snippet(),
         }
 
     def __repr__(self) -> str:

@@ -37,6 +37,9 @@ export class Pointer {
   /** Where the pointer was on the page when the graph was last shifted under it. */
   #panning: Point | null = null;
   #space = false;
+  /** The pointer's last place over the canvas, and the node that was found there. */
+  #last: PointerEvent | null = null;
+  #found = -1;
 
   constructor(canvas: HTMLCanvasElement, ground: Ground, gestures: Gestures) {
     this.#canvas = canvas;
@@ -47,6 +50,7 @@ export class Pointer {
     canvas.addEventListener("pointerup", this.#up);
     canvas.addEventListener("pointercancel", () => this.#release());
     canvas.addEventListener("pointerleave", () => {
+      this.#last = null;
       if (!this.#pressed) gestures.hover(-1);
     });
     canvas.addEventListener("wheel", this.#wheel, { passive: false });
@@ -55,6 +59,11 @@ export class Pointer {
       if (ground.hits?.nearest(x, y) === -1) ground.resetZoom();
     });
     canvas.addEventListener("blur", () => this.holdSpace(false));
+  }
+
+  /** Other nodes may lie under a pointer that rests: look again, unless something else has pointed meanwhile. */
+  again(hovered: number): void {
+    if (this.#last && hovered === this.#found) this.#look(this.#last);
   }
 
   /** The corners of the rectangle that is being drawn. */
@@ -111,8 +120,15 @@ export class Pointer {
         return;
       }
     }
-    this.#gestures.hover(this.#ground.hits?.nearest(at.x, at.y) ?? -1);
+    this.#look(event);
   };
+
+  #look(event: PointerEvent): void {
+    const { x, y } = this.#ground.at(event);
+    this.#last = event;
+    this.#found = this.#ground.hits?.nearest(x, y) ?? -1;
+    this.#gestures.hover(this.#found);
+  }
 
   readonly #up = (event: PointerEvent): void => {
     if (this.#panning) this.#release();

@@ -52,6 +52,8 @@ export class Stage {
   #shown: Shown;
   #layout: Layout | null = null;
   #hits: Hits | null = null;
+  /** Those among which the pointer was last looked up. */
+  #looked: Hits | null = null;
   #held: Focus = NONE;
   #hovered = -1;
   #marked: number[] = [];
@@ -91,7 +93,12 @@ export class Stage {
         hover: (context) => this.#scrolled(context, (look, layout) => this.#drawHover(context, look, layout)),
         names: (context) => this.#scrolled(context, (look, layout) => this.#drawNames(context, look, layout)),
       },
-      () => this.#layOut(),
+      () => {
+        this.#layOut();
+        if (this.#looked === this.#hits) return;
+        this.#looked = this.#hits;
+        this.#pointer.again(this.#hovered);
+      },
     );
     this.canvas = this.#layers.elements.hover;
     this.canvas.tabIndex = 0;

@@ -88,6 +88,7 @@ export class State {
   readonly #others = new Map<string, Facts>();
   readonly #ends: (() => void)[] = [];
   #resting: ReturnType<typeof setTimeout> | undefined;
+  #hovered: string | null;
 
   constructor(model: AnyModel, alive: () => boolean) {
     this.#model = model;
@@ -98,6 +99,7 @@ export class State {
     );
     this.difference = readDifference(model.get("_difference") as WireColumns | undefined, this.graph.info.other);
     this.#alive = alive;
+    this.#hovered = model.get("hovered_id") as string | null;
     this.#requests = new Requests(model, alive);
     const put = (values: ReadonlyMap<string, unknown>) => {
       for (const [trait, value] of values) model.set(trait, value);
@@ -107,6 +109,7 @@ export class State {
     for (const trait of TRAITS) {
       const changed = () => {
         if (trait === "selected_ids") this.retry();
+        if (trait === "hovered_id") this.#point(model.get(trait) as string | null);
         this.history.note(trait);
         this.#emit(trait);
       };
@@ -140,7 +143,7 @@ export class State {
   }
 
   get hovered(): string | null {
-    return this.#model.get("hovered_id") as string | null;
+    return this.#hovered;
   }
 
   get labels(): Record<string, string> {
@@ -226,13 +229,13 @@ export class State {
 
   /**
    * Point at a node, or at none. All views follow at once; Python hears of where the pointer came to rest, because
-   * nobody wants a message for each node that it passes.
+   * nobody wants a message for each node that it passes. What Python sets meanwhile is newer, and stays.
    */
   hover(id: string | null): void {
-    if (this.hovered === id) return;
-    this.#model.set("hovered_id", id);
-    clearTimeout(this.#resting);
-    this.#resting = setTimeout(() => this.#model.save_changes(), 80);
+    if (this.#hovered === id) return;
+    this.#point(id);
+    this.#resting = setTimeout(() => this.set("hovered_id", id), 80);
+    this.#emit("hovered_id");
   }
 
   /** Select one node, or add it to the selection (or take it out of it). */
@@ -370,6 +373,11 @@ export class State {
   #facts(id: string): Facts | null {
     const node = this.graph.index.get(id);
     return node === undefined ? (this.#others.get(id) ?? null) : factsOf(this.graph, node);
+  }
+
+  #point(id: string | null): void {
+    clearTimeout(this.#resting);
+    this.#hovered = id;
   }
 
   #without(trait: "selected_ids" | "pinned_ids", id: string): void {

@@ -15,15 +15,19 @@ const rows = (root: Element, testid: string) =>
 let cleanups: (() => void)[] = [];
 
 /** happy-dom measures nothing, so that nothing ever changes its size: a view hears of its first size as in a browser. */
+const sized = new Set<() => void>();
 class FirstSize {
   readonly #changed: () => void;
   constructor(changed: () => void) {
     this.#changed = changed;
+    sized.add(changed);
   }
   observe(): void {
     queueMicrotask(this.#changed);
   }
-  disconnect(): void {}
+  disconnect(): void {
+    sized.delete(this.#changed);
+  }
 }
 
 beforeEach(() => {
@@ -150,15 +154,55 @@ describe("the pointer", () => {
     point(root, "pointermove", { x: 690, y: 415 });
     expect(tooltip.hidden).toBe(true);
   });
+
+  it("leaves what Python points at after the pointer has gone", async () => {
+    const { model, root } = await show();
+    vi.useFakeTimers();
+    point(root, "pointermove", root.nodePosition("f/1/3/2")!);
+    vi.runAllTimers();
+    point(root, "pointerleave", { x: 0, y: 0 });
+    model.set("hovered_id", "t/1");
+    vi.runAllTimers();
+    vi.useRealTimers();
+    expect(model.get("hovered_id")).toBe("t/1");
+    expect(find(root, "tooltip").textContent).toContain("position 1");
+  });
+
+  it("finds the node that a new layout brings under a pointer that rests", async () => {
+    const { model, root } = await show();
+    const spread = { height: 900, width: 1400 };
+    vi.spyOn(HTMLElement.prototype, "clientWidth", "get").mockReturnValue(spread.width);
+    vi.spyOn(HTMLElement.prototype, "clientHeight", "get").mockReturnValue(spread.height);
+    const ground = { x: 690, y: 150 };
+    point(root, "pointermove", ground);
+    expect(find(root, "tooltip").hidden).toBe(true);
+    sized.forEach((changed) => void changed());
+    await frame();
+    const node = root.nodePosition("f/1/3/2")!;
+    point(root, "pointermove", node);
+    expect(find(root, "tooltip").textContent).toContain("Feature 3");
+    vi.spyOn(HTMLElement.prototype, "clientWidth", "get").mockReturnValue(700);
+    sized.forEach((changed) => void changed());
+    await frame();
+    expect(find(root, "tooltip").hidden).toBe(true);
+    // What was pointed at with a key stays.
+    key(root, "ArrowUp");
+    const shown = find(root, "tooltip").textContent;
+    vi.spyOn(HTMLElement.prototype, "clientWidth", "get").mockReturnValue(spread.width);
+    sized.forEach((changed) => void changed());
+    await frame();
+    expect(find(root, "tooltip").textContent).toBe(shown);
+    expect(model.get("selected_ids")).toEqual([]);
+  });
 });
 
 describe("the keys", () => {
   it("walk, select, pin and clear", async () => {
     const { model, root } = await show();
     key(root, "ArrowUp");
-    expect(model.get("hovered_id")).toBe("l/5/2");
+    expect(find(root, "tooltip").textContent).toContain("Logit");
     key(root, "ArrowDown");
-    expect(model.get("hovered_id")).toBe("f/1/3/2");
+    await vi.waitFor(() => expect(model.get("hovered_id")).toBe("f/1/3/2"));
     expect(find(root, "live").textContent).toContain("Feature 3 names, layer 1");
     key(root, "Enter");
     expect(model.get("selected_ids")).toEqual(["f/1/3/2"]);
@@ -361,7 +405,7 @@ describe("the search", () => {
     const press = (name: string) =>
       field.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
     press("ArrowDown");
-    expect(model.get("hovered_id")).toBe("b/0/b_dec/1");
+    await vi.waitFor(() => expect(model.get("hovered_id")).toBe("b/0/b_dec/1"));
     expect(root.nodePosition("b/0/b_dec/1")).toBeNull();
     press("Enter");
     expect(model.get("selected_ids")).toEqual(["b/0/b_dec/1"]);

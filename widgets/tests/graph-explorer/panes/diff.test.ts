@@ -109,7 +109,7 @@ describe("the picture", () => {
     expect(model.get("selected_ids")).toEqual(["f/1/3/2"]);
     expect(here.classList.contains("wbx-diff-selected")).toBe(true);
     output.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
-    expect(model.get("hovered_id")).toBe("l/5/2");
+    expect(state.hovered).toBe("l/5/2");
     state.hover("f/1/3/2");
     expect(here.classList.contains("wbx-pointed")).toBe(true);
     expect(output.classList.contains("wbx-pointed")).toBe(false);

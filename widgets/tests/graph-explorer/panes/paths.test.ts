@@ -106,7 +106,7 @@ describe("the answer", () => {
     expect(model.get("selected_ids")).toEqual(["f/1/3/2", "t/1"]);
     expect(chip("t/1").getAttribute("aria-pressed")).toBe("true");
     chip("f/0/7/1").dispatchEvent(new PointerEvent("pointerenter"));
-    expect(model.get("hovered_id")).toBe("f/0/7/1");
+    expect(state.hovered).toBe("f/0/7/1");
     state.hover("l/5/2");
     expect(chip("l/5/2").classList.contains("wbx-pointed")).toBe(true);
   });

@@ -145,24 +145,24 @@ describe("a row", () => {
   });
 
   it("points at its node, and is marked when something else points at it", () => {
-    const { model, state, row, table } = show(tablePane);
+    const { state, row, table } = show(tablePane);
     row("t/1").dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
-    expect(model.get("hovered_id")).toBe("t/1");
+    expect(state.hovered).toBe("t/1");
     state.hover("f/1/3/2");
     expect(row("f/1/3/2").classList.contains("wbx-pointed")).toBe(true);
     expect(row("t/1").classList.contains("wbx-pointed")).toBe(false);
     table().tBodies[0]!.dispatchEvent(new PointerEvent("pointerleave"));
-    expect(model.get("hovered_id")).toBeNull();
+    expect(state.hovered).toBeNull();
   });
 });
 
 describe("the keys", () => {
   it("walk from row to row; Enter selects, Ctrl+Enter adds, P pins", () => {
-    const { model, table, ids, key, row } = show(tablePane);
+    const { model, state, table, ids, key, row } = show(tablePane);
     table().focus();
     const [first, second, third] = ids() as [string, string, string];
     expect(table().getAttribute("aria-activedescendant")).toBe(row(first).id);
-    expect(model.get("hovered_id")).toBe(first);
+    expect(state.hovered).toBe(first);
     key("ArrowDown");
     expect(table().getAttribute("aria-activedescendant")).toBe(row(second).id);
     key("Enter");
@@ -174,9 +174,9 @@ describe("the keys", () => {
     expect(model.get("pinned_ids")).toEqual([third]);
     key("Home");
     key("ArrowUp");
-    expect(model.get("hovered_id")).toBe(first);
+    expect(state.hovered).toBe(first);
     key("End");
-    expect(model.get("hovered_id")).toBe(ids().at(-1));
+    expect(state.hovered).toBe(ids().at(-1));
   });
 
   it("leave the keys of the headings alone", () => {
