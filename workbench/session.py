@@ -26,6 +26,7 @@ from workbench.models import LoadedModel, load_model
 from workbench.widgets import FeatureCard, GenerationView, GraphExplorer, InterventionSliders
 from workbench.widgets.atlas_card import atlas_card
 from workbench.widgets.explorer_atlas import densities
+from workbench.widgets.explorer_labels import SharedLabels
 from workbench.widgets.generation_view import Settings
 from workbench.widgets.sliders_rows import Supernodes
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import PreTrainedTokenizerBase
 
+    from workbench.features.atlas import Atlas
     from workbench.features.clusters import FeatureClusters
     from workbench.features.operands import OperandGrids
     from workbench.features.structure import Structure
@@ -68,7 +70,7 @@ class Session(AtlasOwner, HypothesisOwner):
             AtlasError: there is no atlas yet.
             ConfigError: there is no such feature.
         """
-        return atlas_card(self.atlas, layer, feature, attribute=self.attribute, sliders=self.sliders)
+        return self._card(self.atlas, layer, feature)
 
     def attribute(
         self,
@@ -150,11 +152,15 @@ class Session(AtlasOwner, HypothesisOwner):
     def label(self, graph: Graph, *, k: int = 3) -> Graph:
         """Return the graph with each feature's label of the atlas, or else with the k tokens that it promotes.
 
-        Without an atlas prune first: every labelled feature then costs one product with the whole unembedding.
+        Labels that people gave to features of this CLT go before both. Without an atlas prune first: every labelled
+        feature then costs one product with the whole unembedding.
         """
+        return self._labelled(graph, k=k)
+
+    def _labelled(self, graph: Graph, *, k: int = 3, human: bool = True) -> Graph:
         atlas = self.find_atlas()
         if atlas is not None:
-            return atlas.label_graph(graph)
+            return atlas.label_graph(graph, human=human)
         features = graph.nodes[graph.nodes["kind"] == "feature"]
         # The same feature may fire at several positions; its label is computed once.
         pairs = features[["layer", "feature"]].drop_duplicates()
@@ -170,7 +176,8 @@ class Session(AtlasOwner, HypothesisOwner):
             row.node_id: "→ " + " ".join(repr(token) for token in by_pair[row.layer, row.feature])
             for row in features.itertuples()
         }
-        return graph.with_labels(cast("dict[str, str]", labels))
+        given = SharedLabels(self.labels, graph).names() if human else {}
+        return graph.with_labels({**cast("dict[str, str]", labels), **given})
 
     def operands(
         self,
@@ -265,11 +272,22 @@ class Session(AtlasOwner, HypothesisOwner):
             graph = graph.prune()
         features = graph.nodes[graph.nodes["kind"] == "feature"]
         if len(features) and (features["label"] == "").all():
-            graph = self.label(graph)
+            # Labels of people the explorer has by itself: when one is taken away, the other one is there again.
+            graph = self._labelled(graph, human=False)
         atlas = self.find_atlas()
         if atlas is not None and "density" not in options:
             options["density"] = densities(atlas)
-        return GraphExplorer(graph, **{"clt": self.clt, **options})
+        return GraphExplorer(graph, **{"clt": self.clt, "given": self.labels, "cards": self._find_card, **options})
+
+    def _find_card(self, layer: int, feature: int, *, into: FeatureCard | None) -> FeatureCard:
+        """Return a card from the atlas that there is, without building one."""
+        atlas = self.find_atlas()
+        if atlas is None:
+            raise self.no_atlas()
+        return self._card(atlas, layer, feature, into=into)
+
+    def _card(self, atlas: Atlas, layer: int, feature: int, *, into: FeatureCard | None = None) -> FeatureCard:
+        return atlas_card(atlas, layer, feature, attribute=self.attribute, sliders=self.sliders, into=into)
 
     def intervene(
         self,

@@ -13,7 +13,7 @@ from workbench.attribution import Graph
 from workbench.errors import ConfigError
 from workbench.features.atlas import Atlas
 from workbench.features.atlas.encode import encode
-from workbench.widgets.feature_card import FeatureCard
+from workbench.widgets.feature_card import FeatureCard, Tried
 from workbench.widgets.intervention_sliders import InterventionSliders
 
 
@@ -25,7 +25,15 @@ class _Sliders(Protocol):
     def __call__(self, graph: Graph, *, nodes: pd.DataFrame) -> InterventionSliders: ...
 
 
-def atlas_card(atlas: Atlas, layer: int, feature: int, *, attribute: _Attribute, sliders: _Sliders) -> FeatureCard:
+def atlas_card(
+    atlas: Atlas,
+    layer: int,
+    feature: int,
+    *,
+    attribute: _Attribute,
+    sliders: _Sliders,
+    into: FeatureCard | None = None,
+) -> FeatureCard:
     """Return a feature's card as a widget: what the atlas knows, a text to try it on, sliders to steer it.
 
     A label that is written into the card is kept by the atlas, see :meth:`workbench.features.atlas.Atlas.set_label`.
@@ -34,6 +42,7 @@ def atlas_card(atlas: Atlas, layer: int, feature: int, *, attribute: _Attribute,
     Args:
         attribute: as the session's.
         sliders: as the session's.
+        into: a card that this function returned, which then shows this feature.
 
     Raises:
         ConfigError: there is no such feature.
@@ -54,7 +63,13 @@ def atlas_card(atlas: Atlas, layer: int, feature: int, *, attribute: _Attribute,
         if change["new"] != shown["label"]:
             atlas.set_label(shown["layer"], shown["feature"], change["new"].strip() or None)
 
-    widget = FeatureCard(card, try_text=lambda text: atlas.activations(text, layer, feature), steer=steer)
+    def try_text(text: str) -> Tried:
+        return atlas.activations(text, layer, feature)
+
+    if into is not None:
+        into.show(card, try_text=try_text, steer=steer)
+        return into
+    widget = FeatureCard(card, try_text=try_text, steer=steer)
     widget.observe(keep_label, "label")
     return widget
 

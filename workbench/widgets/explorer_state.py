@@ -13,7 +13,7 @@ from workbench.errors import ConfigError
 from workbench.widgets.explorer_paths import checked_query, paths_of
 from workbench.widgets.kit import Widget
 
-VIEWS = ("graph", "subgraph", "table", "paths", "diff")
+VIEWS = ("graph", "subgraph", "card", "table", "paths", "diff")
 """What can stand in the explorer's left area: the values of its trait ``view``."""
 LINK_MODES = ("either", "in", "out", "both")
 """Which edges stand out around the chosen nodes: all of theirs, those into them, those out of them, those between."""

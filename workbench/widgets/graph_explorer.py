@@ -15,18 +15,22 @@ from workbench.attribution import Graph, GraphScores
 from workbench.attribution.difference import GraphDifference
 from workbench.clt import CLT
 from workbench.errors import ConfigError
+from workbench.features.atlas.given_labels import GivenLabels, Key
 from workbench.files import atomic_file
+from workbench.widgets.explorer_card import ExplorerCard, MakeCard
 from workbench.widgets.explorer_diff import difference_from, drawn_difference
 from workbench.widgets.explorer_export import schema1_text, snippet
+from workbench.widgets.explorer_labels import SharedLabels
+from workbench.widgets.explorer_links import LinkedExplorer
 from workbench.widgets.explorer_paths import best_paths
-from workbench.widgets.explorer_state import ExplorerState, Nodes, supernodes_of
+from workbench.widgets.explorer_state import Nodes, supernodes_of
 from workbench.widgets.explorer_subgraph import subgraph_answer, subgraph_edges, suggested_groups
 from workbench.widgets.graph_view import connections, drawn_graph, edges_between
 from workbench.widgets.kit import Columns
 from workbench.widgets.kit.requests import Method, Reply
 
 
-class GraphExplorer(ExplorerState, bundle="graph-explorer"):
+class GraphExplorer(LinkedExplorer, bundle="graph-explorer"):
     """An attribution graph to explore: token positions from left to right, layers from bottom to top.
 
     What the user does is state that Python can read, set and observe, and that a saved notebook keeps:
@@ -49,6 +53,9 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
         clt: the transcoder of the graph, whose decoders then count when supernodes are suggested.
         density: (layer, feature) → share of the tokens at which it fires, from an atlas.
         height: height in CSS pixels; never more than the window's.
+        given: the labels that people gave to features of the CLT, which then go both ways: a name that is given to a
+            feature here is kept, and all explorers and cards of the CLT show it.
+        cards: makes feature cards, see :class:`workbench.widgets.explorer_card.MakeCard`.
         other: a second graph to compare with, or the difference of both; the view ``"diff"`` shows it.
         view: what to show first, one of :data:`VIEWS`.
 
@@ -71,6 +78,8 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
         ConfigError: a node is not in the graph, or an argument is out of range.
     """
 
+    # A constructor that raises leaves an explorer half made, which is closed when Python forgets it.
+    _card: ExplorerCard | None = None
     _nodes = Columns()
     _edges = Columns()
     _difference = Columns()
@@ -95,6 +104,8 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
         clt: CLT | None = None,
         density: Mapping[tuple[int, int], float] | None = None,
         height: int = 560,
+        given: GivenLabels | None = None,
+        cards: MakeCard | None = None,
         other: Graph | GraphDifference | None = None,
         view: str = "graph",
     ) -> None:
@@ -102,6 +113,8 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
             if value < 1:
                 raise ConfigError(f"{name} is {value}, but something has to be drawn: give a number from 1.")
         self._graph, self._clt = graph, clt
+        self._card = ExplorerCard(self, cards)
+        self._shared = None if given is None else SharedLabels(given, graph)
         self.difference = None if other is None else difference_from(graph, other)
         changes = None if self.difference is None else drawn_difference(self.difference)
         if pinned is None:
@@ -123,11 +136,14 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
             show_biases=show_biases,
             link_mode=link_mode,
             colour_by=colour_by,
-            labels=dict(labels or {}),
+            labels={**({} if self._shared is None else self._shared.names()), **(labels or {})},
             supernodes=groups,
             height=height,
             view=view,
         )
+        if self._shared is not None:
+            self.observe(self._keep_labels, "labels")
+            self._shared.given.listen(self._follow_labels)
 
     @property
     def selected_edges(self) -> pd.DataFrame:
@@ -174,14 +190,35 @@ class GraphExplorer(ExplorerState, bundle="graph-explorer"):
             "paths": lambda params: best_paths(self._graph, params),
             "subgraph": lambda params: subgraph_answer(self._graph, params),
             "suggest": lambda params: suggested_groups(self.graph, self._clt, params),
+            "card": self._card_of,
             "schema1": lambda params: Reply(None, [schema1_text(self).encode()]),
             "snippet": lambda params: self.snippet(),
         }
+
+    def close(self) -> None:
+        """Close the widget, its card and its links."""
+        if self._card is not None:
+            self._card.close()
+        super().close()
 
     def __repr__(self) -> str:
         prompt = self._graph.prompt
         shown = prompt if len(prompt) <= 40 else f"{prompt[:39]}…"
         return f"GraphExplorer(graph of {shown!r}: {len(self._graph.nodes):,} nodes, {self._graph.n_edges:,} edges)"
+
+    def _card_of(self, params: Mapping[str, Any]) -> str:
+        assert self._card is not None
+        return self._card.answer(params)
+
+    def _keep_labels(self, change: Mapping[str, Any]) -> None:
+        assert self._shared is not None
+        self._shared.keep(change["old"], change["new"])
+
+    def _follow_labels(self, changed: frozenset[Key]) -> None:
+        assert self._shared is not None
+        assert self._card is not None
+        self.publish(labels=self._shared.followed(self.labels, changed))
+        self._card.relabelled(self._shared.given, changed)
 
     def _connections(self, params: Mapping[str, Any]) -> dict[str, Any]:
         (node_id,) = self._ids(str(params.get("node_id")))

@@ -165,7 +165,7 @@ def test_the_edges_of_the_selection_are_rows_of_the_graphs_edges(explorer: Graph
         ({"max_nodes": 0}, "max_nodes is 0"),
         ({"max_edges": -1}, "max_edges is -1"),
         ({"height": 20}, "height is 20 pixels"),
-        ({"view": "list"}, "no view 'list': give one of graph, subgraph, table, paths, diff"),
+        ({"view": "list"}, "no view 'list': give one of graph, subgraph, card, table, paths, diff"),
         ({"link_mode": "to"}, "no link_mode 'to': give one of either, in, out, both"),
         ({"colour_by": "layer"}, "no colour_by 'layer': give one of sign, share"),
         ({"density_threshold": 2}, "density_threshold is 2.0, .* tokens at which a feature fires"),

@@ -6,7 +6,7 @@
  * of the canvas (`data-testid="graph-canvas"`), or null when it is not drawn. Rows of the lists have `data-id`.
  */
 
-import type { AnyModel } from "@anywidget/types";
+import type { AnyModel, Host } from "@anywidget/types";
 import { disconnected, watchConnection } from "../kit/kernel";
 import { State } from "./state";
 import { View } from "./view";
@@ -20,10 +20,10 @@ export default () => {
       state = new State(model, () => ![...views].some(disconnected));
       return () => state.dispose();
     },
-    render({ model, el }: { model: AnyModel; el: HTMLElement }) {
+    render({ model, el, host }: { model: AnyModel; el: HTMLElement; host?: Host }) {
       // Known before the view is made: its first question depends on whether somebody can answer.
       views.add(el);
-      const view = new View(state);
+      const view = new View(state, host);
       el.append(view.element);
       const end = watchConnection(model, el, () => state.checkConnection());
       return () => {

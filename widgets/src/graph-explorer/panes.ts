@@ -1,5 +1,7 @@
 /** What stands in the left area of a view, one at a time: the graph on its canvas, and the panes beside it. */
 
+import type { Host } from "@anywidget/types";
+import { cardPane } from "./panes/card";
 import { diffPane } from "./panes/diff";
 import { pathsPane } from "./panes/paths";
 import { subgraphPane } from "./panes/subgraph";
@@ -19,8 +21,11 @@ export interface Pane {
   dispose(): void;
 }
 
-/** @param go selects a node, and scrolls it into sight where it is drawn. */
-export type MakePane = (state: State, go: (id: string) => void) => Pane;
+/**
+ * @param go selects a node, and scrolls it into sight where it is drawn.
+ * @param host shows other widgets; a page without a notebook has none.
+ */
+export type MakePane = (state: State, go: (id: string) => void, host?: Host) => Pane;
 
 /** The panes in the order of their tabs, which stand after the graph's own. Each names itself. */
-export const PANES: readonly MakePane[] = [subgraphPane, tablePane, pathsPane, diffPane];
+export const PANES: readonly MakePane[] = [subgraphPane, cardPane, tablePane, pathsPane, diffPane];

@@ -306,10 +306,16 @@ export class State {
     this.set("supernodes", groups);
   }
 
+  /** Name a node; a feature has one name wherever it is active. */
   setLabel(id: string, text: string): void {
-    const { [id]: _, ...rest } = this.labels;
-    const own = this.#facts(id)?.label ?? "";
-    this.set("labels", text === "" || text === own ? rest : { ...rest, [id]: text });
+    const labels = { ...this.labels };
+    const feature = id.slice(0, id.lastIndexOf("/") + 1);
+    const others = id.startsWith("f/") ? this.graph.ids.filter((other) => other.startsWith(feature)) : [];
+    for (const same of [id, ...others]) {
+      if (text === "" || text === this.#facts(same)?.label) delete labels[same];
+      else labels[same] = text;
+    }
+    this.set("labels", labels);
   }
 
   /** Return a node's row with the user's label; null when neither the widget nor an answer holds it. */

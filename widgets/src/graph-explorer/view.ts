@@ -1,5 +1,6 @@
 /** One view of the widget: it puts the parts together and lets them follow the state. */
 
+import type { Host } from "@anywidget/types";
 import { h } from "../kit/dom";
 import { claimKeys } from "../kit/keyboard";
 import { type Colours, watchTheme } from "../kit/theme";
@@ -52,7 +53,7 @@ export class View {
   readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
   readonly #ends: (() => void)[] = [];
 
-  constructor(state: State) {
+  constructor(state: State, host?: Host) {
     this.#state = state;
     const gestures: Gestures = {
       hover: (node) => state.hover(this.#id(node)),
@@ -109,7 +110,7 @@ export class View {
       },
     );
     this.#stage.canvas.addEventListener("blur", () => state.hover(null));
-    this.#panes = PANES.map((make) => make(state, (id) => this.#go(id)));
+    this.#panes = PANES.map((make) => make(state, (id) => this.#go(id), host));
     const canvas = h("div", "wbx-graph", this.#legend.element, this.#stage.element);
     this.#tabs = new Tabs([{ key: "graph", name: "Graph", element: canvas }, ...this.#panes], (key) =>
       state.set("view", key),

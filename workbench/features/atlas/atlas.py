@@ -83,7 +83,7 @@ class Atlas(Search):
             )
         if labels is None:
             labels = (path if path.is_dir() else atlas_folder(identity)) / LABELS
-        return cls(stored, model, clt, GivenLabels(labels, identity))
+        return cls(stored, model, clt, GivenLabels.of(labels, identity))
 
     @property
     def info(self) -> dict[str, Any]:
@@ -153,11 +153,16 @@ class Atlas(Search):
             ] * 3
         return table
 
-    def labels(self) -> dict[tuple[int, int], str]:
-        """Return the label of every feature: (layer, feature) → text."""
+    def labels(self, *, human: bool = True) -> dict[tuple[int, int], str]:
+        """Return the label of every feature: (layer, feature) → text.
+
+        Args:
+            human: whether labels of people go before those by rule.
+        """
         table = self._stored_table
         found = dict(zip(zip(table["layer"], table["feature"], strict=True), table["label"], strict=True))
-        return {**found, **{key: given.text for key, given in self.given.all().items()}}
+        given = self.given.all().items()
+        return {**found, **{key: label.text for key, label in given if human or label.source != "human"}}
 
     def set_label(self, layer: int, feature: int, text: str | None) -> None:
         """Give a feature a label of your own, which all graphs and cards of this CLT show; None takes it away.
@@ -214,8 +219,11 @@ class Atlas(Search):
                 self.given.set(fresh)
         return n_given
 
-    def label_graph(self, graph: Graph) -> Graph:
+    def label_graph(self, graph: Graph, *, human: bool = True) -> Graph:
         """Return a graph of this model and CLT with the labels of its features, which exports carry along.
+
+        Args:
+            human: whether labels of people go before those by rule.
 
         Raises:
             ModelError: the graph is of another model.
@@ -226,7 +234,7 @@ class Atlas(Search):
                 "the atlas of the graph's model."
             )
         features = graph.nodes[graph.nodes["kind"] == "feature"]
-        known = self.labels()
+        known = self.labels(human=human)
         keys = zip(features["node_id"].astype(str), features["layer"], features["feature"], strict=True)
         return graph.with_labels({node: known.get((int(layer), int(index)), "") for node, layer, index in keys})
 

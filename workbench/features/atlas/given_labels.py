@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
+from weakref import WeakMethod, WeakValueDictionary
 
 from workbench.errors import AtlasError, FormatError
 from workbench.files import read_json, write_json
 
 FILE = "labels.json"
 Source = Literal["human", "callable"]
+Key: TypeAlias = tuple[int, int]
+"""Layer and feature."""
+Listener: TypeAlias = Callable[[frozenset[Key]], None]
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,36 @@ class GivenLabels:
         clt_hash: of the CLT; a file of another one is refused.
     """
 
+    _open: ClassVar[WeakValueDictionary[tuple[Path, str], GivenLabels]] = WeakValueDictionary()
+    _opening: ClassVar[threading.Lock] = threading.Lock()
+
     def __init__(self, path: Path, clt_hash: str) -> None:
         self.path, self.clt_hash = path, clt_hash
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
-        self._labels: dict[tuple[int, int], GivenLabel] = {}
+        self._labels: dict[Key, GivenLabel] = {}
+        self._listeners: list[WeakMethod[Listener]] = []
 
-    def all(self) -> dict[tuple[int, int], GivenLabel]:
+    @classmethod
+    def of(cls, path: Path, clt_hash: str) -> GivenLabels:
+        """Return the one object of this process for a file, so that whoever shows labels hears of new ones."""
+        key = path.resolve(), clt_hash
+        with cls._opening:
+            found = cls._open.get(key)
+            if found is None:
+                found = cls._open[key] = cls(path, clt_hash)
+        return found
+
+    def listen(self, listener: Listener) -> None:
+        """Call a method with the features whose labels were set or taken away, for as long as its object lives."""
+        with self._lock:
+            self._listeners.append(WeakMethod(listener))
+
+    def human(self) -> dict[Key, str]:
+        """Return the labels that people gave: (layer, feature) → text; raises what :meth:`all` does."""
+        return {key: label.text for key, label in self.all().items() if label.source == "human"}
+
+    def all(self) -> dict[Key, GivenLabel]:
         """Return all labels: (layer, feature) → label. The file is read again when another process changed it.
 
         Raises:
@@ -51,7 +79,7 @@ class GivenLabels:
             self._refresh()
             return dict(self._labels)
 
-    def set(self, labels: dict[tuple[int, int], GivenLabel | None]) -> None:
+    def set(self, labels: dict[Key, GivenLabel | None]) -> None:
         """Set labels, or take those away whose value is None.
 
         Raises:
@@ -60,11 +88,20 @@ class GivenLabels:
         """
         with self._lock:
             self._refresh()
+            changed = frozenset(key for key, label in labels.items() if self._labels.get(key) != label)
+            if not changed:
+                return
             merged = {**self._labels, **labels}
             self._labels = {key: label for key, label in sorted(merged.items()) if label is not None}
             content = {f"{layer}/{feature}": asdict(label) for (layer, feature), label in self._labels.items()}
             write_json(self.path, {"clt_hash": self.clt_hash, "labels": content})
             self._stamp = self._stamp_of_file()
+            heard = [listener() for listener in self._listeners]
+            self._listeners = [listener for listener in self._listeners if listener() is not None]
+        # Whoever hears of it may ask for all labels.
+        for listener in heard:
+            if listener is not None:
+                listener(changed)
 
     def _refresh(self) -> None:
         stamp = self._stamp_of_file()
@@ -80,7 +117,7 @@ class GivenLabels:
         return about.st_mtime_ns, about.st_size
 
 
-def _parsed(path: Path, clt_hash: str) -> dict[tuple[int, int], GivenLabel]:
+def _parsed(path: Path, clt_hash: str) -> dict[Key, GivenLabel]:
     try:
         content: Any = read_json(path)
         if content["clt_hash"] != clt_hash:

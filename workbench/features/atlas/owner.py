@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from workbench.errors import AtlasError
 from workbench.features.atlas.atlas import Atlas
+from workbench.features.atlas.given_labels import GivenLabels
 from workbench.features.atlas.shelf import AtlasBuild, Shelf
 
 if TYPE_CHECKING:
@@ -45,6 +47,15 @@ class AtlasOwner:
     def find_atlas(self) -> Atlas | None:
         """Return the atlas if there is a usable one, without building anything."""
         return self._shelf.find_usable()
+
+    @property
+    def labels(self) -> GivenLabels:
+        """The labels that people gave to features of this CLT, with or without an atlas; all explorers share them."""
+        return self._shelf.labels
+
+    def no_atlas(self) -> AtlasError:
+        """Return what to say where ``find_atlas`` finds none: how to build one, or how far it is."""
+        return self._shelf.missing()
 
     def build_atlas(self, **options: Any) -> AtlasBuild:
         """Begin to build the atlas in the background, or return the build at work; ``.wait()`` waits for it.

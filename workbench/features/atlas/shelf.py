@@ -14,6 +14,8 @@ from workbench.clt import CLT
 from workbench.errors import AtlasError
 from workbench.features.atlas.atlas import Atlas
 from workbench.features.atlas.build import build_atlas
+from workbench.features.atlas.given_labels import FILE as LABELS
+from workbench.features.atlas.given_labels import GivenLabels
 from workbench.features.atlas.identity import clt_hash
 from workbench.features.atlas.places import atlas_folder, compact_atlas
 from workbench.features.atlas.store import FILE
@@ -112,7 +114,10 @@ class Shelf:
 
     def __init__(self, model: LoadedModel, clt: CLT, clt_name: str) -> None:
         self.model, self.clt, self.clt_name = model, clt, clt_name
-        self.folder = atlas_folder(clt_hash(clt))
+        identity = clt_hash(clt)
+        self.folder = atlas_folder(identity)
+        # Of the CLT, whichever of its atlases there are.
+        self.labels = GivenLabels.of(self.folder / LABELS, identity)
         self.build: AtlasBuild | None = None
         self._atlas: Atlas | None = None
 
@@ -155,18 +160,22 @@ class Shelf:
             )
         if found is not None:
             return found
+        raise self.missing()
+
+    def missing(self) -> AtlasError:
+        """Return what to say where there is no atlas: how to get one, or how far it is."""
         if self.build is None:
-            raise AtlasError(
+            return AtlasError(
                 f"There is no atlas of the CLT {self.clt_name!r}: build it with bench.build_atlas() or "
                 f"`workbench atlas {self.clt_name} --model {self.model.name}`."
             )
         if self.build.error is not None:
-            raise AtlasError(f"The atlas of {self.clt_name!r} could not be built: {self.build.error}")
+            return AtlasError(f"The atlas of {self.clt_name!r} could not be built: {self.build.error}")
         if not self.build.running:
-            raise AtlasError(
+            return AtlasError(
                 f"The build of the atlas of {self.clt_name!r} was stopped: bench.build_atlas() goes on with it."
             )
-        raise AtlasError(
+        return AtlasError(
             f"The atlas of {self.clt_name!r} is being built in the background ({self.build!r}): ask again later, or "
             "wait with bench.atlas_build.wait()."
         )

@@ -14,7 +14,7 @@ from helpers import tiny_prompt
 
 import workbench as wb
 from workbench.clt import CLT, save_clt
-from workbench.errors import AtlasError
+from workbench.errors import AtlasError, ConfigError
 from workbench.features.atlas import Atlas
 from workbench.features.atlas.identity import clt_hash
 from workbench.features.atlas.places import atlas_folder
@@ -120,6 +120,38 @@ def test_graphs_are_labelled_by_the_atlas(bench: wb.Session, built: Atlas) -> No
     assert promoted.nodes["label"].str.startswith("→ ").any()
     expected = [built.labels()[key] for key in zip(features["layer"], features["feature"], strict=True)]
     assert features["label"].tolist() == expected
+
+
+def test_an_explorer_shows_one_card_feature_after_feature(
+    bench: wb.Session, built: Atlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_ATLAS_BUILD", "0")
+    explorer = bench.explore(bench.attribute(tiny_prompt(), progress=False))
+    asked = {"layer": 0, "feature": 3}
+    with pytest.raises(AtlasError, match=r"no atlas of the CLT 'tiny': build it with bench\.build_atlas\(\) or `workb"):
+        explorer.methods()["card"](asked)
+    put_full_atlas(built)
+    found = explorer.methods()["card"](asked)
+    card = explorer._card.widget  # type: ignore[union-attr]
+    assert card is not None
+    assert found == f"anywidget:{card.model_id}"
+    assert card.card["label"] == built.card(0, 3).label
+    assert explorer.methods()["card"]({"layer": 1, "feature": 2}) == found
+    assert (card.card["layer"], card.card["feature"]) == (1, 2)
+    with pytest.raises(ConfigError, match="names no feature"):
+        explorer.methods()["card"]({"layer": 1})
+    # A name goes from the card to the explorer and back.
+    features = explorer.graph.nodes[explorer.graph.nodes["kind"] == "feature"].iloc[0]
+    layer, feature, node = int(features["layer"]), int(features["feature"]), str(features["node_id"])
+    explorer.methods()["card"]({"layer": layer, "feature": feature})
+    card.label = "from the card"
+    assert explorer.labels[node] == "from the card"
+    explorer.labels = {node: "from the graph"}
+    assert card.label == "from the graph"
+    # A neighbour that is in the graph is selected there.
+    card.selected_feature = (layer, feature)
+    assert explorer.selected["feature"].tolist() == [feature]
+    explorer.close()
 
 
 def test_a_damaged_atlas_does_not_keep_a_graph_from_its_labels(
