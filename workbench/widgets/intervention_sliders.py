@@ -98,17 +98,16 @@ class InterventionSliders(SlidersState, bundle="intervention-sliders"):
         self.observe(self._show_pane, names="pane")
         self._ask()
 
-    def add(self, slider: str) -> None:
-        """Add a slider: of a node by its id, or of a supernode by ``s/`` and its name.
+    def add(self, *sliders: str) -> None:
+        """Add sliders: of nodes by their ids, or of supernodes by ``s/`` and their names.
 
         Raises:
-            ConfigError: the graph has no such feature or supernode, or is not known.
+            ConfigError: the graph has no such feature or supernode, or is not known; none is added then.
         """
-        if slider in self._members:
-            return
-        row = row_of(slider, self._catalogue)
+        wanted = [slider for slider in dict.fromkeys(sliders) if slider not in self._members]
+        rows = [row_of(slider, self._catalogue) for slider in wanted]
         with self.state_lock:
-            self._show_rows([*self.nodes, row], self.values)
+            self._show_rows([*self.nodes, *rows], self.values)
 
     def remove(self, slider: str) -> None:
         """Take a slider away; what it moved is as in the clean run again.
@@ -171,7 +170,7 @@ class InterventionSliders(SlidersState, bundle="intervention-sliders"):
         """Return what the widget asks for."""
         return {
             "find": lambda params: offered(str(params.get("text", "")), self._catalogue, self._members),
-            "add": lambda params: self.add(str(params.get("slider"))),
+            "add": lambda params: self.add(*map(str, params.get("sliders", ()))),
             "remove": lambda params: self.remove(str(params.get("slider"))),
             "sweep": lambda params: self.sweep(str(params.get("slider"))) is None,
             "cancel": lambda params: self.cancel_sweep(),

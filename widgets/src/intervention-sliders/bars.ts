@@ -3,7 +3,7 @@
 import { fill, h } from "../kit/dom";
 import { plain } from "../kit/format";
 import { shorten, visible } from "../kit/tokens";
-import type { Bar, Result } from "./state";
+import type { Bar, Control, Result } from "./state";
 
 /** Return a probability with one decimal, so that the columns line up. */
 export function share(value: number): string {
@@ -20,8 +20,8 @@ export function points(change: number): string {
 }
 
 /** Return the probability at the right end of the bars: the next round number, so that it seldom changes. */
-export function fullScale(bars: Bar[]): number {
-  const largest = Math.max(0, ...bars.flatMap((bar) => [bar.before, bar.after]));
+export function fullScale(bars: Bar[], control: number[] = []): number {
+  const largest = Math.max(0, ...control, ...bars.flatMap((bar) => [bar.before, bar.after]));
   return [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1].find((round) => largest <= round) ?? 1;
 }
 
@@ -42,6 +42,20 @@ export function summary(bars: Bar[]): string {
   return after ? `Most probable next token: ${visible(after.token)}, ${share(after.after)}` : "";
 }
 
+/** Return a result's control, if it has one that could be run. */
+export function controlOf(result: Result): Exclude<Control, { error: string }> | null {
+  return result.control && "after" in result.control ? result.control : null;
+}
+
+/** Return what a result shows, for who cannot see it. */
+export function inWords(result: Result): string {
+  const control = controlOf(result);
+  const first = summary(result.tokens);
+  if (!control?.ids.length) return first;
+  const best = control.after.indexOf(Math.max(...control.after));
+  return `${first}. Matched control: ${result.tokens[best]!.token}, ${share(control.after[best]!)}`;
+}
+
 interface Cells {
   row: HTMLElement;
   before: HTMLElement;
@@ -49,6 +63,8 @@ interface Cells {
   beforeText: HTMLElement;
   afterText: HTMLElement;
   change: HTMLElement;
+  control: HTMLElement;
+  controlText: HTMLElement;
 }
 
 /** The key of the last row, which no token has. */
@@ -60,39 +76,53 @@ export class Bars {
   readonly #body = h("tbody");
   readonly #axis = h("span", "sliders-axis");
   readonly #kl = h("span", { testid: "kl" });
+  readonly #head: HTMLElement;
+  readonly #controlHead = h(
+    "th",
+    { scope: "col", class: "sliders-number" },
+    h("i", "sliders-swatch control"),
+    "control",
+  );
+  readonly #control = h("p", { class: "sliders-control-facts", testid: "control-facts", hidden: true });
+  readonly #another: () => void;
   readonly #time = h("span", { testid: "milliseconds" });
   readonly #rows = new Map<number, Cells>();
 
-  constructor() {
+  /** @param another is called when another control is to be drawn. */
+  constructor(another: () => void) {
+    this.#another = another;
+    this.#head = h(
+      "tr",
+      {},
+      h("th", { scope: "col" }, "next token"),
+      h("th", { scope: "col", class: "sliders-span" }, this.#axis),
+      h("th", { scope: "col", class: "sliders-number" }, h("i", "sliders-swatch before"), "clean"),
+      h("th", { scope: "col", class: "sliders-number" }, h("i", "sliders-swatch after"), "edited"),
+      h("th", { scope: "col", class: "sliders-number", title: "in percentage points" }, "change"),
+    );
     const table = h(
       "table",
       "sliders-bars",
       h("caption", "wb-visually-hidden", "Probabilities of the next token in the clean and the edited run"),
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", { scope: "col" }, "next token"),
-          h("th", { scope: "col", class: "sliders-span" }, this.#axis),
-          h("th", { scope: "col", class: "sliders-number" }, h("i", "sliders-swatch before"), "clean"),
-          h("th", { scope: "col", class: "sliders-number" }, h("i", "sliders-swatch after"), "edited"),
-          h("th", { scope: "col", class: "sliders-number", title: "in percentage points" }, "change"),
-        ),
-      ),
+      h("thead", {}, this.#head),
       this.#body,
     );
     const facts = h("p", "sliders-facts wb-muted", this.#kl, this.#time);
-    this.element = h("div", "sliders-chart", this.#headline, table, facts);
+    this.element = h("div", "sliders-chart", this.#headline, table, facts, this.#control);
   }
 
   show(result: Result): void {
     const bars = result.tokens;
-    const scale = fullScale(bars);
+    const control = controlOf(result);
+    const scale = fullScale(bars, control?.after);
+    this.element.toggleAttribute("data-control", control !== null);
+    if (control) this.#head.append(this.#controlHead);
+    else this.#controlHead.remove();
     fill(this.#axis, h("span", {}, "0"), h("span", {}, `${Math.round(scale * 100)} %`));
     const others = { token: "", id: REST, ...rest(bars) };
-    const rows = [...bars, others].map((bar) => this.#show(bar, scale));
+    const left = control && Math.max(0, 1 - control.after.reduce((sum, share) => sum + share, 0));
+    const instead = control && [...control.after, left ?? 0];
+    const rows = [...bars, others].map((bar, at) => this.#show(bar, scale, instead?.[at] ?? null));
     // Rows that stay in place keep their elements, so that bars grow instead of being drawn anew.
     if (rows.length !== this.#body.children.length || rows.some((row, i) => row !== this.#body.children[i])) {
       this.#body.replaceChildren(...rows);
@@ -124,10 +154,32 @@ export class Bars {
       );
       this.#headline.dataset.flipped = String(before.id !== after.id);
     }
+    this.#tellControl(result);
     this.#kl.textContent = result.kl === null ? "" : `KL(clean ‖ edited) ${plain(result.kl)} nats`;
   }
 
-  #show(bar: Bar, scale: number): HTMLElement {
+  #tellControl(result: Result): void {
+    const { control } = result;
+    this.#control.hidden = !control;
+    if (!control) return;
+    if ("error" in control) {
+      fill(this.#control, control.error);
+      return;
+    }
+    const kl = control.kl === null ? "" : `: KL ${plain(control.kl)} nats`;
+    fill(
+      this.#control,
+      h(
+        "span",
+        {},
+        h("i", "sliders-swatch control"),
+        control.ids.length ? `Control ${named(control.ids)}${kl}` : NO_EDITS,
+      ),
+      h("button", { testid: "another", onclick: this.#another, disabled: control.ids.length === 0 }, "Another one"),
+    );
+  }
+
+  #show(bar: Bar, scale: number, control: number | null): HTMLElement {
     const cells = this.#rows.get(bar.id) ?? makeRow(bar);
     this.#rows.set(bar.id, cells);
     const width = (value: number) => `${Math.min(100, (100 * value) / scale)}%`;
@@ -136,6 +188,14 @@ export class Bars {
     cells.row.dataset.after = String(bar.after);
     cells.before.style.width = bar.id === REST ? "0" : width(bar.before);
     cells.after.style.width = bar.id === REST ? "0" : width(bar.after);
+    cells.control.hidden = control === null;
+    if (control === null) cells.controlText.remove();
+    else {
+      cells.control.style.width = bar.id === REST ? "0" : width(control);
+      cells.controlText.textContent = share(control);
+      cells.row.dataset.control = String(control);
+      if (!cells.controlText.isConnected) cells.row.append(cells.controlText);
+    }
     cells.beforeText.textContent = share(bar.before);
     cells.afterText.textContent = share(bar.after);
     cells.change.textContent = points(change);
@@ -145,6 +205,13 @@ export class Bars {
   }
 }
 
+const NO_EDITS = "A control needs an edit: move a slider.";
+
+/** Return the first ids, and how many more there are. */
+function named(ids: string[]): string {
+  return ids.slice(0, 2).join(", ") + (ids.length > 2 ? ` and ${ids.length - 2} more` : "");
+}
+
 function makeRow(bar: Bar): Cells {
   const others = bar.id === REST;
   const before = h("div", "sliders-bar before");
@@ -152,6 +219,8 @@ function makeRow(bar: Bar): Cells {
   const beforeText = h("td", "sliders-number wb-muted");
   const afterText = h("td", "sliders-number");
   const change = h("td", "sliders-number sliders-change");
+  const control = h("div", { class: "sliders-bar control", hidden: true });
+  const controlText = h("td", "sliders-number wb-muted");
   const text = others ? "all others" : visible(bar.token);
   const row = h(
     "tr",
@@ -163,10 +232,10 @@ function makeRow(bar: Bar): Cells {
       { scope: "row", class: "sliders-token", title: others ? undefined : `${text} (token ${bar.id})` },
       h("span", { class: others ? "" : "wb-token" }, shorten(text, 24)),
     ),
-    h("td", "sliders-span", h("div", "sliders-pair", before, after)),
+    h("td", "sliders-span", h("div", "sliders-pair", before, after, control)),
     beforeText,
     afterText,
     change,
   );
-  return { row, before, after, beforeText, afterText, change };
+  return { row, before, after, beforeText, afterText, change, control, controlText };
 }

@@ -1,26 +1,32 @@
 /** The InterventionSliders widget: factors of feature activations, and what the model's next token makes of them. */
 
 import type { AnyModel, RenderProps } from "@anywidget/types";
-import { fill, h, uid } from "../kit/dom";
-import { count } from "../kit/format";
+import { History } from "../graph-explorer/history";
+import { copy } from "../kit/clipboard";
+import { fill, h } from "../kit/dom";
 import { connection, watchConnection } from "../kit/kernel";
 import { claimKeys } from "../kit/keyboard";
 import { Notice } from "../kit/notice";
+import { messageOf, Requests, Superseded } from "../kit/requests";
 import { watchTheme } from "../kit/theme";
-import { Bars, summary } from "./bars";
+import { inWords } from "./bars";
 import { Header } from "./header";
-import { Row } from "./row";
+import { List } from "./list";
+import { Panes } from "./panes";
 import {
-  ABLATED,
+  type Asked,
   CLEAN,
+  type Curve,
   editedCount,
-  type Mode,
+  type Pane,
   phase,
   type Result,
   type State,
   same,
   type Took,
-  type Values,
+  UNDONE,
+  type Undone,
+  WATCHED,
 } from "./state";
 
 /** Milliseconds without an answer after which the widget says what it waits for. */
@@ -38,13 +44,14 @@ class Sliders {
   readonly #el: HTMLElement;
   readonly #root: HTMLElement;
   readonly #header: Header;
-  readonly #rows = new Map<string, Row>();
-  readonly #bars = new Bars();
+  readonly #list: List;
+  readonly #panes: Panes;
+  readonly #requests: Requests;
   readonly #notice = new Notice();
   readonly #status = h("span", { class: "sliders-status wb-muted", role: "status", testid: "status" });
-  readonly #empty = h("p", "sliders-empty wb-muted");
   readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
   readonly #cleanups: (() => void)[] = [];
+  #history: History;
   #slow = false;
   #slowTimer: ReturnType<typeof setTimeout> | undefined;
   #liveTimer: ReturnType<typeof setTimeout> | undefined;
@@ -55,15 +62,35 @@ class Sliders {
   constructor(model: AnyModel<State>, el: HTMLElement) {
     this.#model = model;
     this.#el = el;
-    this.#header = new Header(model.get("prompt"), {
+    this.#requests = new Requests(model as AnyModel, () => connection(el) === "live");
+    const can = model.get("can");
+    this.#header = new Header(model.get("prompt"), can.control === true, {
       mode: (mode) => this.#set({ mode }),
       reset: () => this.#set({ values: Object.fromEntries(model.get("nodes").map((node) => [node.id, CLEAN])) }),
+      undo: () => this.#history.undo(),
+      redo: () => this.#history.redo(),
+      control: (on) => this.#set({ control_seed: on ? 0 : null }),
+      copy: () => copy((model.get("result") as Result).code ?? ""),
     });
-    const stops = uid("stops");
-    for (const node of model.get("nodes")) {
-      this.#rows.set(node.id, new Row(node, stops, (factor) => this.#move(node.id, factor)));
-    }
-    const nodes = count(this.#rows.size, "feature");
+    this.#list = new List(can, {
+      set: (change) => this.#set(change),
+      hold: (held) => (held ? this.#history.hold() : this.#history.release()),
+      sweep: (slider) => {
+        this.#panes.choose(slider);
+        this.#show("curve");
+        this.#sweep(slider);
+      },
+      remove: (slider) => this.#ask("remove", { slider }),
+      add: (sliders) => this.#ask("add", { sliders }),
+      find: async (text) => (await this.#ask<{ id: string; name: string }[]>("find", { text })) ?? [],
+    });
+    this.#panes = new Panes(model, {
+      show: (pane) => this.#show(pane),
+      another: () => this.#set({ control_seed: (model.get("control_seed") ?? 0) + 1 }),
+      sweep: (slider) => this.#sweep(slider),
+      cancel: () => this.#ask("cancel"),
+    });
+    this.#history = this.#newHistory();
     this.#root = h(
       "section",
       { class: "wb sliders", "aria-label": "Intervention sliders", testid: "intervention-sliders" },
@@ -71,48 +98,43 @@ class Sliders {
       h(
         "div",
         "sliders-columns",
-        h(
-          "div",
-          "sliders-left",
-          h("h3", {}, "Features", h("span", "wb-muted", ` ${nodes}, factor of the clean activation`)),
-          h(
-            "datalist",
-            { id: stops },
-            h("option", { value: ABLATED, label: "ablate" }),
-            h("option", { value: CLEAN, label: "clean" }),
-          ),
-          h("ul", "sliders-rows", ...[...this.#rows.values()].map((row) => row.element)),
-        ),
+        this.#list.element,
         h(
           "div",
           "sliders-right",
-          h("h3", {}, "Next token", this.#status),
+          h("div", "sliders-panes", this.#panes.tabs, this.#status),
           this.#notice.element,
-          this.#empty,
-          this.#bars.element,
+          ...this.#panes.elements,
           this.#live,
         ),
       ),
     );
+    this.#root.addEventListener("keydown", (event) => this.#key(event));
   }
 
   show(): () => void {
     this.#el.replaceChildren(this.#root);
-    for (const name of ["values", "mode", "result", "answered", "error", "running"]) {
+    for (const name of WATCHED) {
       const changed = () => this.#changed(name);
       this.#model.on(`change:${name}`, changed);
       this.#cleanups.push(() => this.#model.off(`change:${name}`, changed));
     }
     const heard = (message: Partial<Took>) => {
-      if (message.kind === "took" && message.seconds !== undefined) this.#bars.time(message.seconds);
+      if (message.kind === "took" && message.seconds !== undefined) this.#panes.time(message.seconds);
     };
     this.#model.on("msg:custom", heard);
     this.#cleanups.push(
       () => this.#model.off("msg:custom", heard),
       claimKeys(this.#root),
       watchTheme(this.#root, () => {}),
-      watchConnection(this.#model as AnyModel, this.#el, () => this.#draw()),
+      watchConnection(this.#model as AnyModel, this.#el, () => {
+        if (connection(this.#el) !== "live") this.#requests.lost();
+        this.#draw();
+      }),
+      () => this.#requests.dispose(),
+      () => this.#list.dispose(),
     );
+    this.#list.build(this.#model.get("nodes"));
     this.#draw();
     return () => {
       this.#closed = true;
@@ -122,25 +144,69 @@ class Sliders {
     };
   }
 
-  #move(id: string, factor: number): void {
-    const values = this.#model.get("values");
-    if (values[id] !== factor) this.#set({ values: { ...values, [id]: factor } });
+  get #asked(): Asked {
+    return {
+      values: this.#model.get("values"),
+      mode: this.#model.get("mode"),
+      control_seed: this.#model.get("control_seed"),
+    };
   }
 
-  #set(change: { values?: Values; mode?: Mode }): void {
-    if (change.values) this.#model.set("values", change.values);
-    if (change.mode) this.#model.set("mode", change.mode);
+  #set(change: Undone): void {
+    for (const [name, value] of Object.entries(change)) this.#model.set(name as keyof State, value as never);
     this.#model.save_changes();
   }
 
-  #changed(name: string): void {
+  #show(pane: Pane): void {
+    this.#model.set("pane", pane);
+    this.#model.save_changes();
+  }
+
+  #sweep(slider: string): void {
+    if ((this.#model.get("curve") as Curve).state === "running") this.#ask("cancel");
+    this.#ask("sweep", { slider });
+  }
+
+  /** Ask Python; what goes wrong is said, and nothing comes back then. */
+  async #ask<T>(method: string, params: Record<string, unknown> = {}): Promise<T | undefined> {
+    try {
+      return (await this.#requests.ask<T>(method, params)).result;
+    } catch (error) {
+      if (!(error instanceof Superseded)) this.#notice.error(messageOf(error));
+      return undefined;
+    }
+  }
+
+  #newHistory(): History {
+    const store = {
+      get: (trait: string) => this.#model.get(trait as keyof State),
+      put: (values: ReadonlyMap<string, unknown>) => this.#set(Object.fromEntries(values) as Undone),
+    };
+    return new History(store, UNDONE, () => this.#drawControls());
+  }
+
+  #key(event: KeyboardEvent): void {
+    const inText = event.target instanceof HTMLInputElement && event.target.type !== "range";
+    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || inText) return;
+    event.preventDefault();
+    if (event.shiftKey && this.#history.canRedo) this.#history.redo();
+    else if (!event.shiftKey && this.#history.canUndo) this.#history.undo();
+  }
+
+  #changed(name: (typeof WATCHED)[number]): void {
     if (name === "answered") {
       // An answer, even to older values, shows that the kernel is at work: only then does the wait begin anew.
       this.#stopWaiting();
       // An error that was dismissed comes back when the next run fails in the same way.
       this.#said = "";
     }
-    if (name === "values" || name === "mode") this.#drawControls();
+    if (name === "nodes") {
+      this.#list.build(this.#model.get("nodes"));
+      // Values of other sliders cannot be taken back.
+      this.#history = this.#newHistory();
+    }
+    this.#history.note(name);
+    if (name === "values" || name === "mode" || name === "links") this.#drawControls();
     if (this.#scheduled) return;
     this.#scheduled = true;
     // Python sets several traits one after the other; what is drawn between them would contradict itself.
@@ -156,32 +222,35 @@ class Sliders {
     const shown = "tokens" in result;
     const online = connection(this.#el);
     const error = this.#model.get("error");
-    const asked = { values: this.#model.get("values"), mode: this.#model.get("mode") };
+    const asked = this.#asked;
     const settled = same(this.#model.get("answered"), asked);
     if (settled || online !== "live") this.#stopWaiting();
     else this.#wait();
     const now = phase({ live: online === "live", settled, slow: this.#slow, error });
 
     this.#root.dataset.phase = now;
-    this.#bars.element.hidden = !shown;
-    if (shown) this.#bars.show(result as Result);
-    this.#empty.hidden = shown || now === "failed";
-    fill(this.#empty, now === "offline" ? "No result was saved." : "The model runs for the first time …");
+    const empty = now === "offline" ? "No result was saved." : "The model runs for the first time …";
+    this.#panes.show(asked, online !== "live", now === "failed" ? null : empty);
     const stale = shown && (now === "failed" || now === "offline") && !same(result, asked);
     fill(this.#status, now === "slow" ? this.#waitingFor() : stale ? "of the last run that worked" : "");
     // While the next run is under way the last error stays: the page would jump at every step of a drag.
     this.#notify(online === "live" ? "" : OFFLINE[online], online === "live" ? error : "");
-    if (shown && now === "ready") this.#tellSoon(summary((result as Result).tokens));
+    if (shown && now === "ready") this.#tellSoon(inWords(result as Result));
   }
 
   #drawControls(): void {
     const values = this.#model.get("values");
     const disabled = connection(this.#el) !== "live";
-    for (const [id, row] of this.#rows) {
-      row.show(values[id] ?? CLEAN);
-      row.disabled = disabled;
-    }
-    this.#header.show(this.#model.get("mode"), editedCount(values), disabled);
+    this.#list.show(values, this.#model.get("links"), disabled);
+    this.#header.show({
+      mode: this.#model.get("mode"),
+      edited: editedCount(values),
+      disabled,
+      canUndo: this.#history.canUndo,
+      canRedo: this.#history.canRedo,
+      control: this.#model.get("control_seed") !== null,
+      canCopy: (this.#model.get("result") as Result).code !== undefined,
+    });
   }
 
   #waitingFor(): string {

@@ -1,9 +1,20 @@
-/** One node: its name, a slider, a number field, and buttons for the three factors that have a name. */
+/** One slider: its name, the range, a number field, and buttons for the three factors that have a name. */
 
 import { h } from "../kit/dom";
-import { plain } from "../kit/format";
+import { count, plain } from "../kit/format";
 import { visible } from "../kit/tokens";
-import { ABLATED, CLEAN, clamp, type FeatureNode, HIGHEST, LOWEST, nodeName, parse, spoken } from "./state";
+import { icon } from "./icons";
+import { ABLATED, CLEAN, clamp, HIGHEST, LOWEST, nameOf, parse, type Slider, spoken } from "./state";
+
+export interface RowActions {
+  /** The user set a factor. */
+  move: (factor: number) => void;
+  /** The user took the thumb, or let it go. */
+  hold: (held: boolean) => void;
+  link: () => void;
+  sweep: () => void;
+  remove: () => void;
+}
 
 const NAMED: [string, number, string][] = [
   ["ablate", ABLATED, "Set to 0: the feature writes nothing"],
@@ -17,15 +28,18 @@ export class Row {
   readonly #field: HTMLInputElement;
   readonly #activation = h("span", "wb-muted sliders-activation");
   readonly #buttons: HTMLButtonElement[];
-  readonly #node: FeatureNode;
+  readonly #node: Slider;
+  readonly #link: HTMLButtonElement;
+  readonly #remove: HTMLButtonElement;
+  readonly #group = h("span", "sliders-group");
   #factor = CLEAN;
   #held = false;
   #writing = false;
 
-  /** @param changed is called with a new factor whenever the user sets one. */
-  constructor(node: FeatureNode, stops: string, changed: (factor: number) => void) {
+  constructor(node: Slider, stops: string, actions: RowActions) {
     this.#node = node;
-    const name = nodeName(node);
+    const changed = actions.move;
+    const name = nameOf(node);
     const common = { min: LOWEST, max: HIGHEST, step: 0.1 };
     this.#range = h("input", {
       ...common,
@@ -48,6 +62,12 @@ export class Row {
         text,
       ),
     );
+    const tool = (title: string, doing: string, act: () => void, ...content: Node[]) =>
+      h("button", { class: "sliders-tool", title, "aria-label": `${doing} ${name}`, onclick: act }, ...content);
+    this.#link = tool("Link with another slider: they move together", "Link", actions.link, icon("link"), this.#group);
+    this.#remove = tool("Remove this slider", "Remove", actions.remove, icon("remove"));
+    const sweep = tool("Dose and response over all factors", "Sweep", actions.sweep, icon("curve"));
+    this.#buttons.push(this.#link, sweep, this.#remove);
     this.element = h(
       "li",
       { class: "sliders-row", "data-node": node.id },
@@ -56,11 +76,15 @@ export class Row {
         "div",
         "sliders-control",
         h("div", "sliders-track", this.#range, scale()),
-        this.#field,
-        h("div", { class: "sliders-named", role: "group", "aria-label": `Set ${name}` }, ...this.#buttons),
+        h("div", "sliders-ends", this.#link, sweep, this.#remove, this.#field),
+        h(
+          "div",
+          { class: "sliders-named", role: "group", "aria-label": `Set ${name}` },
+          ...this.#buttons.slice(0, NAMED.length),
+        ),
       ),
     );
-    this.#listen(changed);
+    this.#listen(changed, actions.hold);
     this.show(CLEAN);
   }
 
@@ -70,7 +94,7 @@ export class Row {
     if (!this.#held) this.#range.value = String(factor);
     if (!this.#writing) this.#write();
     this.#range.setAttribute("aria-valuetext", spoken(factor));
-    for (const button of this.#buttons) {
+    for (const button of this.#buttons.slice(0, NAMED.length)) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.factor) === factor));
     }
     const { activation } = this.#node;
@@ -83,6 +107,27 @@ export class Row {
     this.element.dataset.change = factor > CLEAN ? "up" : factor < CLEAN ? "down" : "none";
   }
 
+  /**
+   * Show which sliders this one moves with.
+   *
+   * @param group is the letter of its group, or "".
+   * @param chosen is how far a new link has come: this slider waits for another one, another one waits, or none does.
+   */
+  showLink(group: string, chosen: "this" | "other" | "none"): void {
+    this.#group.textContent = group;
+    this.#link.setAttribute("aria-pressed", String(group !== "" || chosen === "this"));
+    this.#link.dataset.linking = chosen;
+    const title = { this: "Cancel the link", other: "Link with this one", none: group ? "Unlink" : "Link" }[chosen];
+    this.#link.title = chosen === "none" && group === "" ? "Link with another slider: they move together" : title;
+    this.#link.setAttribute("aria-label", `${title}: ${nameOf(this.#node)}${group && `, group ${group}`}`);
+    this.element.dataset.group = group;
+  }
+
+  /** The last slider cannot be removed. */
+  set alone(alone: boolean) {
+    this.#remove.hidden = alone;
+  }
+
   set disabled(disabled: boolean) {
     for (const control of [this.#range, this.#field, ...this.#buttons]) control.disabled = disabled;
   }
@@ -92,31 +137,43 @@ export class Row {
     this.#field.value = String(this.#factor);
   }
 
-  #name(node: FeatureNode): HTMLElement {
+  #name(node: Slider): HTMLElement {
     const label = node.label === "" ? "no label" : visible(node.label);
     return h(
       "div",
       "sliders-name",
-      h("span", { class: "sliders-feature", title: "layer / feature" }, `${node.layer}/${node.feature}`),
-      h(
-        "span",
-        { class: "sliders-place", title: `position ${node.position}` },
-        h("span", "wb-token", visible(node.token)),
-        h("span", "wb-muted", node.position),
-      ),
+      ...(node.layer === null
+        ? [
+            h(
+              "span",
+              { class: "sliders-feature", title: node.members.join(" ") },
+              count(node.members.length, "feature"),
+            ),
+          ]
+        : [
+            h("span", { class: "sliders-feature", title: "layer / feature" }, `${node.layer}/${node.feature}`),
+            h(
+              "span",
+              { class: "sliders-place", title: `position ${node.position}` },
+              h("span", "wb-token", visible(node.token)),
+              h("span", "wb-muted", node.position),
+            ),
+          ]),
       h("bdi", { class: `sliders-label${node.label === "" ? " wb-muted" : ""}`, title: label }, label),
       this.#activation,
     );
   }
 
-  #listen(changed: (factor: number) => void): void {
+  #listen(changed: (factor: number) => void, hold: (held: boolean) => void): void {
     const range = this.#range;
     const release = () => {
       this.#held = false;
+      hold(false);
       this.show(this.#factor);
     };
     range.addEventListener("pointerdown", () => {
       this.#held = !range.disabled;
+      hold(this.#held);
     });
     for (const end of ["pointerup", "pointercancel", "change", "blur"]) range.addEventListener(end, release);
     range.addEventListener("input", () => changed(clamp(Number(range.value))));

@@ -1,15 +1,19 @@
 /** What the widget's traits hold, and what follows from them without a page. */
 
+import { count } from "../kit/format";
+
 export const LOWEST = -5;
 export const ABLATED = 0;
 export const CLEAN = 1;
 export const HIGHEST = 5;
 
-export interface FeatureNode {
+/** What a slider moves: a feature node, or all members of a supernode, whose id begins with "s/". */
+export interface Slider {
   id: string;
-  layer: number;
-  feature: number;
-  position: number;
+  members: string[];
+  layer: number | null;
+  feature: number | null;
+  position: number | null;
   token: string;
   label: string;
   activation: number | null;
@@ -17,11 +21,14 @@ export interface FeatureNode {
 
 export type Values = Record<string, number>;
 export type Mode = "propagated" | "direct";
+export type Pane = "tokens" | "features" | "curve";
 
 /** What one run of the model is for. */
 export interface Asked {
   values: Values;
   mode: Mode;
+  /** Draws the matched control; null for none. */
+  control_seed?: number | null;
 }
 
 export interface Bar {
@@ -31,9 +38,49 @@ export interface Bar {
   after: number;
 }
 
+/** The same edits on other features, or why there are none. */
+export type Control = { ids: string[]; after: number[]; kl: number | null } | { error: string };
+
 export interface Result extends Asked {
   tokens: Bar[];
   kl: number | null;
+  control?: Control | null;
+  /** The call of bench.intervene that gives this result. */
+  code?: string;
+}
+
+/** A feature downstream that the edits changed. */
+export interface Changed {
+  id: string;
+  layer: number;
+  feature: number;
+  position: number;
+  token: string;
+  label: string;
+  before: number;
+  after: number;
+  edited: boolean;
+}
+
+export interface KnockOn extends Asked {
+  rows: Changed[];
+  n_changed: number;
+}
+
+/** A sweep over the factors of one slider: for each token the probabilities at each factor. */
+export interface Curve extends Asked {
+  slider: string;
+  linked: string[];
+  factors: number[];
+  low: number;
+  high: number;
+  tokens: { token: string; id: number }[];
+  after: number[][];
+  control: number[][] | null;
+  kl: (number | null)[];
+  control_kl: (number | null)[] | null;
+  total: number;
+  state: "running" | "done" | "cancelled" | "failed";
 }
 
 /** The message that follows a result: how long the model took. No trait, so that it is not stored in notebooks. */
@@ -42,17 +89,44 @@ export interface Took {
   seconds: number;
 }
 
+type None = Record<string, never>;
+
 /** The traits of the Python class. Before the first run has ended, result and answered are empty. */
 export interface State {
-  nodes: FeatureNode[];
+  nodes: Slider[];
   prompt: string;
   values: Values;
   mode: Mode;
-  result: Result | Record<string, never>;
-  answered: Asked | Record<string, never>;
+  links: string[][];
+  control_seed: number | null;
+  pane: Pane;
+  result: Result | None;
+  knock_on: KnockOn | None;
+  curve: Curve | None;
+  answered: Asked | None;
   error: string;
   running: boolean;
+  can: { control?: boolean; add?: boolean };
 }
+
+/** The traits whose changes are drawn. */
+export const WATCHED = [
+  "nodes",
+  "values",
+  "mode",
+  "links",
+  "control_seed",
+  "pane",
+  "result",
+  "knock_on",
+  "curve",
+  "answered",
+  "error",
+  "running",
+] as const;
+/** What can be taken back. */
+export const UNDONE = ["values", "mode", "links", "control_seed"] as const;
+export type Undone = Partial<Pick<State, (typeof UNDONE)[number]>>;
 
 export const MODES: Record<Mode, string> = {
   propagated: "The whole model responds to the edits: what it really does.",
@@ -71,9 +145,10 @@ export function parse(text: string): number | null {
   return text.trim() === "" || !Number.isFinite(factor) ? null : clamp(factor);
 }
 
-/** Return whether two runs are for the same values and mode. */
-export function same(one: Asked | Record<string, never>, other: Asked): boolean {
+/** Return whether two runs are for the same values, mode and control. */
+export function same(one: Asked | None, other: Asked): boolean {
   if (!one.values || one.mode !== other.mode) return false;
+  if ((one.control_seed ?? null) !== (other.control_seed ?? null)) return false;
   const values = one.values;
   const ids = Object.keys(other.values);
   return ids.length === Object.keys(values).length && ids.every((id) => values[id] === other.values[id]);
@@ -91,11 +166,35 @@ export function spoken(factor: number): string {
   return `${factor} times the clean activation`;
 }
 
-/** Return the name of a node in words: its feature, its token, its label. */
-export function nodeName(node: FeatureNode): string {
-  const place = `feature ${node.layer}/${node.feature} at position ${node.position}`;
-  const details = [node.token.trim(), node.label].filter((text) => text !== "");
+/** Return a slider's short name: 12/311 at 5, or what the supernode is called. */
+export function shortName(slider: Slider): string {
+  return slider.layer === null ? slider.label : `${slider.layer}/${slider.feature} at ${slider.position}`;
+}
+
+/** Return a slider's name in words: its feature, its token, its label; or its supernode. */
+export function nameOf(slider: Slider): string {
+  if (slider.layer === null) return `supernode ${slider.label} of ${count(slider.members.length, "feature")}`;
+  const place = `feature ${slider.layer}/${slider.feature} at position ${slider.position}`;
+  const details = [slider.token.trim(), slider.label].filter((text) => text !== "");
   return [place, ...details].join(", ");
+}
+
+/** Return values in which a slider has a factor, and with it those that it is linked with. */
+export function moved(values: Values, links: string[][], id: string, factor: number): Values {
+  const together = links.find((group) => group.includes(id)) ?? [id];
+  return { ...values, ...Object.fromEntries(together.map((each) => [each, factor])) };
+}
+
+/** Return links in which two sliders, and all that either is linked with, move together. */
+export function linked(links: string[][], one: string, other: string): string[][] {
+  const joined = [one, other].flatMap((id) => links.find((group) => group.includes(id)) ?? [id]);
+  const rest = links.filter((group) => !group.includes(one) && !group.includes(other));
+  return [...rest, [...new Set(joined)]];
+}
+
+/** Return links without a slider. */
+export function unlinked(links: string[][], id: string): string[][] {
+  return links.map((group) => group.filter((each) => each !== id)).filter((group) => group.length > 1);
 }
 
 export type Phase = "ready" | "pending" | "slow" | "failed" | "offline";

@@ -4,8 +4,17 @@ import type { State, Values } from "../../src/intervention-sliders/state";
 type Listener = (...values: never[]) => void;
 
 export const NODES = [
-  { id: "f/12/311/5", layer: 12, feature: 311, position: 5, token: " went", label: "→ ' store'", activation: 4 },
-  { id: "f/3/7/2", layer: 3, feature: 7, position: 2, token: "\n", label: "", activation: null },
+  {
+    id: "f/12/311/5",
+    members: ["f/12/311/5"],
+    layer: 12,
+    feature: 311,
+    position: 5,
+    token: " went",
+    label: "→ ' store'",
+    activation: 4,
+  },
+  { id: "f/3/7/2", members: ["f/3/7/2"], layer: 3, feature: 7, position: 2, token: "\n", label: "", activation: null },
 ];
 export const CLEAN_VALUES: Values = { "f/12/311/5": 1, "f/3/7/2": 1 };
 
@@ -18,7 +27,13 @@ export function state(changes: Partial<State> = {}): State {
     prompt: "When Mary and John went to the store",
     values: CLEAN_VALUES,
     mode: "propagated",
+    links: [],
+    control_seed: null,
+    pane: "tokens",
     result: {},
+    knock_on: {},
+    curve: {},
+    can: { control: true, add: true },
     answered: {},
     error: "",
     running: true,
@@ -60,6 +75,17 @@ export class Model {
   /** What Python sends: several traits, one after the other. */
   receive(changes: Partial<State>): void {
     for (const [name, value] of Object.entries(changes)) this.set(name as keyof State, value as never);
+  }
+
+  readonly asked: { id: string; method: string; params: Record<string, unknown> }[] = [];
+
+  send(message: { id: string; method: string; params: Record<string, unknown> }): void {
+    this.asked.push(message);
+  }
+
+  /** Answer the oldest request. */
+  answer(reply: object): void {
+    this.emit("msg:custom", { kind: "reply", id: this.asked.shift()!.id, ...reply }, []);
   }
 
   on(event: string, listener: Listener): void {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { fullScale, points, rest, share, summary, top } from "../../src/intervention-sliders/bars";
-import { clamp, editedCount, nodeName, parse, phase, same, spoken } from "../../src/intervention-sliders/state";
+import { clamp, editedCount, nameOf, parse, phase, same, spoken } from "../../src/intervention-sliders/state";
 import { CLEAN_VALUES, JOHN, MARY, NODES } from "./model";
 
 describe("a factor", () => {
@@ -45,7 +45,7 @@ it("counts the nodes that are not as in the clean run", () => {
 });
 
 it("names a node by feature, position, token and label", () => {
-  expect(NODES.map(nodeName)).toEqual(["feature 12/311 at position 5, went, → ' store'", "feature 3/7 at position 2"]);
+  expect(NODES.map(nameOf)).toEqual(["feature 12/311 at position 5, went, → ' store'", "feature 3/7 at position 2"]);
 });
 
 describe("the widget", () => {

@@ -39,6 +39,11 @@ class View {
     )!;
   }
 
+  /** The small button of a slider whose name begins so. */
+  tool(id: string, name: string): HTMLButtonElement {
+    return this.find(`[data-node="${id}"] .sliders-tool[aria-label^="${name}"]`);
+  }
+
   drag(id: string, ...values: string[]): void {
     const range = this.range(id);
     range.dispatchEvent(new Event("pointerdown", { bubbles: true }));
@@ -440,4 +445,247 @@ it("bars take the order of the newest result", async () => {
   const result = { ...shown.model.get("result"), tokens: [JOHN, MARY] } as State["result"];
   await receive(shown, { result });
   expect(shown.bars().map(([token]) => token)).toEqual([" John", " Mary"]);
+});
+
+describe("linked sliders", () => {
+  it("move together, and take the first one's factor when they are linked", async () => {
+    const shown = await view(answered({ values: { [FIRST]: 2, [SECOND]: 1 } }));
+    shown.tool(FIRST, "Link").click();
+    expect(shown.text(".sliders-left h3")).toContain("Choose the slider to link it with");
+    shown.tool(SECOND, "Link").click();
+    expect(shown.model.saved.at(-1)).toMatchObject({
+      links: [[FIRST, SECOND]],
+      values: { [FIRST]: 2, [SECOND]: 2 },
+    });
+    shown.drag(SECOND, "-1");
+    expect(shown.model.get("values")).toEqual({ [FIRST]: -1, [SECOND]: -1 });
+    expect(shown.range(FIRST).value).toBe("-1");
+    shown.drop(SECOND);
+    shown.tool(FIRST, "Unlink").click();
+    expect(shown.model.get("links")).toEqual([]);
+    shown.drag(SECOND, "3");
+    expect(shown.model.get("values")).toEqual({ [FIRST]: -1, [SECOND]: 3 });
+  });
+
+  it("are not made when the same slider is chosen again, or with Escape", async () => {
+    const shown = await view(answered());
+    shown.tool(FIRST, "Link").click();
+    shown.tool(FIRST, "Cancel").click();
+    shown.tool(SECOND, "Link").click();
+    shown.range(FIRST).dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    expect(shown.text(".sliders-left h3")).toContain("2 sliders");
+    expect(shown.model.save_changes).not.toHaveBeenCalled();
+  });
+});
+
+describe("undo", () => {
+  const press = (shown: View, shift = false) =>
+    shown
+      .range(FIRST)
+      .dispatchEvent(new KeyboardEvent("keydown", { key: "z", ctrlKey: true, shiftKey: shift, bubbles: true }));
+
+  it("takes a whole drag back, and redo brings it again", async () => {
+    const shown = await view(answered());
+    const [undo, redo] = ["undo", "redo"].map((id) => shown.find<HTMLButtonElement>(`[data-testid=${id}]`));
+    expect(undo!.disabled).toBe(true);
+    shown.drag(FIRST, "2", "3", "4");
+    shown.drop(FIRST);
+    await Promise.resolve();
+    shown.find<HTMLInputElement>("[data-mode=direct]").click();
+    await Promise.resolve();
+    undo!.click();
+    expect([shown.model.get("mode"), shown.model.get("values")[FIRST]]).toEqual(["propagated", 4]);
+    press(shown);
+    expect(shown.model.get("values")).toEqual(CLEAN_VALUES);
+    expect(shown.range(FIRST).value).toBe("1");
+    expect(undo!.disabled).toBe(true);
+    press(shown, true);
+    redo!.click();
+    expect([shown.model.get("mode"), shown.model.get("values")[FIRST]]).toEqual(["direct", 4]);
+    expect(redo!.disabled).toBe(true);
+  });
+
+  it("takes back what Python set", async () => {
+    const shown = await view(answered());
+    await receive(shown, { values: { [FIRST]: 0, [SECOND]: 0 } });
+    press(shown);
+    expect(shown.model.get("values")).toEqual(CLEAN_VALUES);
+  });
+
+  it("leaves a text field its own undo", async () => {
+    const shown = await view(answered());
+    shown.drag(FIRST, "2");
+    shown
+      .field(FIRST)
+      .dispatchEvent(new KeyboardEvent("keydown", { key: "z", ctrlKey: true, bubbles: true, cancelable: true }));
+    expect(shown.model.get("values")[FIRST]).toBe(2);
+  });
+});
+
+describe("a matched control", () => {
+  it("is asked for by one click, and another one by another", async () => {
+    const shown = await view(answered());
+    shown.find<HTMLInputElement>("[data-testid=control]").click();
+    expect(shown.model.get("control_seed")).toBe(0);
+    const base = shown.model.get("result") as object;
+    const control = { ids: ["f/12/9/5"], after: [0.59, 0.31], kl: 0.001 };
+    await receive(shown, { result: { ...base, control_seed: 0, control } as State["result"] });
+    const cells = [...shown.find("tr[data-token=' John']").children].map((cell) => cell.textContent);
+    expect(cells).toEqual(["·John", "", "30.0 %", "70.0 %", "+40.0", "31.0 %"]);
+    expect(shown.text("[data-testid=control-facts]")).toContain("Control f/12/9/5: KL 0.001 nats");
+    shown.find("[data-testid=another]").click();
+    expect(shown.model.get("control_seed")).toBe(1);
+    await receive(shown, { result: { ...base, control: null } as State["result"] });
+    expect(shown.find("tr[data-token=' John']").children).toHaveLength(5);
+    expect(shown.find("[data-testid=control-facts]").hidden).toBe(true);
+  });
+
+  it("that cannot be drawn says why", async () => {
+    const base = answered();
+    const shown = await view({
+      ...base,
+      result: { ...base.result, control: { error: "Too few." } } as State["result"],
+    });
+    expect(shown.text("[data-testid=control-facts]")).toBe("Too few.");
+  });
+
+  it("is not offered where there is none", async () => {
+    const shown = await view(answered({ can: {} }));
+    expect(shown.find(".sliders-compare").hidden).toBe(true);
+    expect(shown.find(".sliders-add").hidden).toBe(true);
+  });
+});
+
+describe("the pane of knock-on features", () => {
+  it("is asked for, waits, and lists what changed as text", async () => {
+    const shown = await view(answered());
+    shown.find("[data-testid=tab-features]").click();
+    expect(shown.model.get("pane")).toBe("features");
+    await Promise.resolve();
+    expect(shown.text("[data-testid=changes-about]")).toBe("Counting what has changed …");
+    const row = { id: "f/14/2/5", layer: 14, feature: 2, position: 5, token: " to", label: "<b>x</b>" };
+    const asked = { values: CLEAN_VALUES, mode: "propagated" as const };
+    const rows = [{ ...row, before: 2, after: 0.5, edited: false }];
+    await receive(shown, { knock_on: { rows, n_changed: 300, ...asked } });
+    expect(shown.text("[data-testid=changes-about]")).toBe("300 features changed; the 1 most changed:");
+    const cells = [...shown.find("tr[data-id='f/14/2/5']").children].map((cell) => cell.textContent);
+    expect(cells).toEqual(["14/2", "·to 5", "<b>x</b>", "2.00", "0.500", "−1.50"]);
+    shown.drag(FIRST, "2");
+    await Promise.resolve();
+    expect(shown.find("[data-testid=changes]").hasAttribute("data-stale")).toBe(true);
+  });
+});
+
+describe("dose and response", () => {
+  const curve = {
+    slider: FIRST,
+    linked: [FIRST],
+    factors: [-5, 0, 5],
+    low: -5,
+    high: 5,
+    tokens: [{ token: " Mary", id: 10 }],
+    after: [[0.1, 0.2, 0.6]],
+    control: [[0.5, 0.5, 0.5]],
+    kl: [1, 0.5, 0.1],
+    control_kl: [0, 0, 0],
+    total: 3,
+    values: CLEAN_VALUES,
+    mode: "propagated" as const,
+    control_seed: null,
+  };
+
+  it("is swept from a slider's button, shows how far it is, and can be cancelled", async () => {
+    const shown = await view(answered());
+    shown.tool(SECOND, "Sweep").click();
+    expect(shown.model.get("pane")).toBe("curve");
+    expect(shown.model.asked.map(({ method, params }) => [method, params])).toEqual([["sweep", { slider: SECOND }]]);
+    const growing = { ...curve, factors: [-5], after: [[0.1]], control: [[0.5]], kl: [1], state: "running" as const };
+    await receive(shown, { curve: growing });
+    expect(shown.text("[data-testid=sweep-status]")).toBe("1 of 3");
+    expect(shown.find<HTMLProgressElement>("[data-testid=progress]").value).toBe(1);
+    shown.find("[data-testid=cancel]").click();
+    expect(shown.model.asked.at(-1)!.method).toBe("cancel");
+    await receive(shown, { curve: { ...growing, state: "cancelled" } });
+    expect(shown.text("[data-testid=sweep-status]")).toBe("stopped after 1 of 3");
+    expect(shown.find("[data-testid=cancel]").hidden).toBe(true);
+  });
+
+  it("is drawn with labelled axes, the control dashed, and the same as a table", async () => {
+    const shown = await view(answered({ pane: "curve", curve: { ...curve, state: "done" } }));
+    expect(shown.el.querySelectorAll("path.curve-line, path.curve-control")).toHaveLength(2);
+    expect(shown.find("path.curve-line").getAttribute("d")).toBe("M0.0 833.3L500.0 666.7L1000.0 0.0");
+    expect(shown.text(".curve-axis")).toBe("factor of 12/311 at 5");
+    expect(shown.text(".curve-x")).toBe("−50 ablate1 clean5");
+    expect(shown.text(".curve-y")).toBe("0 %15 %30 %45 %60 %");
+    expect(shown.find(".curve-plot svg").getAttribute("aria-label")).toContain("·Mary from 10.0 % to 60.0 %");
+    const rows = [...shown.el.querySelectorAll(".sliders-curve tbody tr")].map((row) =>
+      [...row.children].map((cell) => cell.textContent),
+    );
+    expect(rows[0]).toEqual(["−5", "10.0 %", "1.00", "50.0 %"]);
+    shown.drag(FIRST, "2");
+    await Promise.resolve();
+    expect(shown.text("[data-testid=sweep-status]")).toBe("");
+    shown.drag(SECOND, "2");
+    await Promise.resolve();
+    expect(shown.text("[data-testid=sweep-status]")).toBe("of earlier values of the other sliders");
+  });
+
+  it("says what went wrong, and the sliders stay usable", async () => {
+    const shown = await view(answered());
+    shown.tool(FIRST, "Sweep").click();
+    shown.model.answer({ error: "Another sweep is running." });
+    await vi.waitFor(() => expect(shown.notice).toBe("Another sweep is running."));
+    shown.drag(FIRST, "2");
+    expect(shown.model.get("values")[FIRST]).toBe(2);
+  });
+});
+
+describe("sliders that come and go", () => {
+  it("are asked for by what is written, taken away by their button, and built when Python has them", async () => {
+    const shown = await view(answered());
+    const field = shown.find<HTMLInputElement>("[data-testid=add]");
+    shown.input(field, "went");
+    vi.advanceTimersByTime(200);
+    expect(shown.model.asked[0]).toMatchObject({ method: "find", params: { text: "went" } });
+    shown.model.answer({ result: [{ id: "s/Store", name: "2 nodes" }] });
+    await vi.waitFor(() => expect(shown.find<HTMLOptionElement>(".sliders-add option").value).toBe("s/Store"));
+    field.value = "s/Store of all, f/1/2/3";
+    field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+    expect(shown.model.asked[0]).toMatchObject({
+      method: "add",
+      params: { sliders: ["s/Store of all", "f/1/2/3"] },
+    });
+    expect(field.value).toBe("");
+    const store = { id: "s/Store", members: [FIRST, SECOND], label: "Store", token: "", activation: null };
+    const nodes = [...answered().nodes, { ...store, layer: null, feature: null, position: null }];
+    await receive(shown, { nodes, values: { ...CLEAN_VALUES, "s/Store": 1 } });
+    expect(shown.text('[data-node="s/Store"] .sliders-name')).toBe("2 featuresStore");
+    expect(shown.range("s/Store").getAttribute("aria-label")).toBe("Factor of supernode Store of 2 features");
+    shown.tool("s/Store", "Remove").click();
+    expect(shown.model.asked.at(-1)).toMatchObject({ method: "remove", params: { slider: "s/Store" } });
+    await receive(shown, { nodes: nodes.slice(0, 1), values: { [FIRST]: 1 } });
+    expect(shown.tool(FIRST, "Remove").hidden).toBe(true);
+  });
+
+  it("are taken from node ids that are dropped", async () => {
+    const shown = await view(answered());
+    const drop = new Event("drop", { bubbles: true, cancelable: true });
+    Object.assign(drop, { dataTransfer: { getData: () => "f/1/2/3 <b>x</b> e/1/2 f/1/2/3, f/4/5/6" } });
+    shown.find(".sliders-left").dispatchEvent(drop);
+    expect(shown.model.asked[0]!.params).toEqual({ sliders: ["f/1/2/3", "f/4/5/6"] });
+  });
+});
+
+it("the call that gives the result is copied as it is", async () => {
+  const written = vi.fn(async () => {});
+  vi.stubGlobal("navigator", { clipboard: { writeText: written } });
+  const base = answered();
+  const shown = await view({ ...base, result: { ...base.result, code: "bench.intervene(…)" } as State["result"] });
+  const button = shown.find<HTMLButtonElement>("[data-testid=copy]");
+  button.click();
+  await vi.waitFor(() => expect(button.textContent).toBe("Copied"));
+  expect(written).toHaveBeenCalledWith("bench.intervene(…)");
+  vi.advanceTimersByTime(2000);
+  expect(button.textContent).toBe("Copy as Python");
+  vi.unstubAllGlobals();
 });
