@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Int
+from torch import Tensor
 
 from workbench.interventions.owner import InterventionOwner
 
 if TYPE_CHECKING:
     from workbench.attribution import Graph
     from workbench.evaluation.claims import Claim
+    from workbench.evaluation.scrutiny import Scrutiny
     from workbench.evaluation.validation import Validation
 
 
@@ -38,6 +44,53 @@ class HypothesisOwner(InterventionOwner):
         from workbench.evaluation.validation import validate
 
         return validate(self._clean(graph), graph, **options)
+
+    def scrutinise(
+        self,
+        graph: Graph,
+        *,
+        variants: Path | str | None = None,
+        corrupted: str | Int[Tensor, " position"] | None = None,
+        **options: Any,
+    ) -> Scrutiny:
+        """Ask of a graph: is this the model, or only the method? One page, each line with its number and control.
+
+        ::
+
+            bench.scrutinise(graph, corrupted="When Mary and John went to the store, Mary gave a drink to")
+
+        How the picture changes with another seed, sparsity or kind of transcoder is told once ``workbench variants``
+        has trained some; without them the report says so. See :func:`workbench.evaluation.scrutiny.scrutinise`, whose
+        options (``k``, ``n_features``, ``n_cells``, ``seed``) and errors these are.
+
+        Args:
+            graph: prune it or not; its prompt is run again.
+            variants: the folder that ``workbench variants --out`` filled; by default the one in the user's cache.
+            corrupted: a prompt of as many tokens that the model answers otherwise, for activation patching.
+
+        Raises:
+            ModelError, CLTError: the graph is of another model or CLT, or a variant is of another model.
+        """
+        from workbench.clt import load_clt
+        from workbench.clt.variants import find_variants, variants_folder
+        from workbench.evaluation.scrutiny import scrutinise
+        from workbench.evaluation.scrutiny.compare import Other
+
+        clean = self._clean(graph)
+        folder = variants_folder(self.clt_name) if variants is None else Path(variants)
+        others = [
+            Other(name, title, partial(load_clt, path, model=self.loaded))
+            for name, (title, path) in find_variants(folder).items()
+        ]
+        out = "" if variants is None else f" --out {folder}"
+        return scrutinise(
+            clean,
+            graph,
+            variants=others,
+            command=f"workbench variants {self.clt_name} --model {self.loaded.name}{out}",
+            corrupted=None if corrupted is None else self._clean(corrupted),
+            **options,
+        )
 
     def claim(self, statement: str, **options: Any) -> Claim:
         """Test a claim beside matched controls, and add the result to the table that ``wb.claims()`` shows.

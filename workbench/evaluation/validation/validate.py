@@ -66,7 +66,7 @@ def validate(
         )
     if graph.n_features < 2:
         raise ConfigError(f"The graph has {graph.n_features} features, and at least 2 are needed: keep more of it.")
-    logit_row, token_id = _target(graph)
+    logit_row, token_id = followed_token(graph)
     features = graph.nodes.iloc[: graph.n_features]
     by_influence = np.argsort(-features["influence"].to_numpy(), kind="stable")
     top = np.sort(by_influence[:k])
@@ -214,7 +214,7 @@ def _controls(clean: CleanRun, edits: list[Edit], n: int, seed: int) -> list[lis
         return []  # No other feature is active there: the tables say that there is no control.
 
 
-def _target(graph: Graph) -> tuple[int, int]:
+def followed_token(graph: Graph) -> tuple[int, int]:
     """Return the most probable token at the last position: its row among the outputs, and its id.
 
     Raises:
