@@ -100,15 +100,16 @@ def test_switching_off_the_most_influential_features_moves_the_prediction(case: 
 
 
 def test_the_benchmark_tells_how_long_a_movement_takes_beside_a_forward_pass() -> None:
-    result = benchmark.run(layers=[27], tokens=8, movements=2, progress=False)
+    result = benchmark.run(layers=[27], tokens=8, movements=2, screen=False, progress=False)
 
-    assert [(row["layer"], row["where"], row["mode"]) for row in result["runs"]] == [
+    assert [(row["layer"], row["where"], row["mode"]) for row in result["cases"]] == [
         (27, "early", "propagated"),
         (27, "last", "propagated"),
     ]
-    for row in result["runs"]:
+    assert (result["tokens"], result["screen_p95_ms"]) == (8, None)
+    for row in result["cases"]:
         assert 0 < row["p50_ms"] <= row["p95_ms"]
-        assert row["ratio"] == pytest.approx(row["p50_ms"] / row["forward_ms"], rel=0.05)
+        assert row["ratio_to_forward"] == pytest.approx(row["p50_ms"] / row["forward_ms"], rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -122,4 +123,4 @@ def test_the_benchmark_tells_how_long_a_movement_takes_beside_a_forward_pass() -
 )
 def test_the_benchmark_refuses_what_cannot_be_measured(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        benchmark.run(progress=False, **options)
+        benchmark.run(screen=False, progress=False, **options)

@@ -7,11 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 import workbench as wb
+from workbench.benchmarks.intervention_screen import screen_milliseconds
 from workbench.benchmarks.machine import machine
 from workbench.errors import ConfigError
 from workbench.interventions import MODES, CleanRun, Edit
@@ -22,6 +24,7 @@ MODEL = "smollm2-135m-instruct"
 TOKENS = 20
 # Near the bottom, in the middle and near the top of the default model's 30 layers.
 LAYERS = (3, 15, 27)
+SCREEN_LAYER = 15
 EARLY = 4
 
 _TEXT = (
@@ -47,48 +50,88 @@ def run(
     tokens: int = TOKENS,
     modes: Sequence[str] = ("propagated",),
     movements: int = 30,
+    screen: bool = True,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Return facts of the ``machine`` and one row a layer, place and mode in ``runs``.
+    """Return facts of the ``machine``, ``model``, ``tokens``, and one row a layer, place and mode in ``cases``.
 
-    - ``model, tokens, layer, position, where`` (early or last), ``mode``;
+    - ``layer, position, where`` (early or last), ``mode``;
     - ``p50_ms`` and ``p95_ms``: from assigning a slider's value to the table of probabilities being there, the
       worker's thread and the widget's own work included;
     - ``forward_ms``: the median of bare forward passes of the same prompt, logits of the last position included, taken
       in turns with the movements;
-    - ``ratio``: ``p50_ms`` over ``forward_ms``.
+    - ``ratio_to_forward``: ``p50_ms`` over ``forward_ms``.
+
+    ``screen_p50_ms`` and ``screen_p95_ms`` are what the user waits, for a slider of layer ``screen_layer`` at the last
+    position in a JupyterLab: from the key that moves it to the end of the frame with the new bars. They are None
+    without a ``screen``.
 
     Raises:
-        ConfigError: a layer, the number of tokens or a mode cannot be used.
+        ConfigError: a layer, the number of tokens or a mode cannot be used; or there is no browser for the screen.
+        ResourceError: the browser did not show what was expected.
     """
     if movements < 1:
         raise ConfigError(f"{movements} movements were asked for: ask for at least 1.")
     unknown = set(modes) - set(MODES)
     if unknown:
         raise ConfigError(f"There is no mode {min(unknown)!r}: choose from {', '.join(MODES)}.")
+    loaded, clean = clean_run(model, tokens)
+    outside = [layer for layer in layers if not 0 <= layer < loaded.n_layers]
+    if outside:
+        raise ConfigError(f"{model!r} has no layer {outside[0]}: give layers 0 to {loaded.n_layers - 1}.")
+    places = [_Place(layer, at, where) for layer in layers for at, where in ((EARLY, "early"), (tokens - 1, "last"))]
+    cases = [(place, mode) for place in places for mode in modes]
+    facts = machine()
+    rows = [_row(clean, place, mode, movements) for place, mode in tqdm(cases, desc="movements", disable=not progress)]
+    layer = min(SCREEN_LAYER, loaded.n_layers - 1)
+    # The kernel of the notebook loads the model once more: this one makes room.
+    del loaded, clean
+    waits = screen_milliseconds(model, layer, tokens, movements) if screen else []
+    return {
+        "machine": facts,
+        "model": model,
+        "tokens": tokens,
+        "cases": rows,
+        "screen_layer": layer if screen else None,
+        "screen_p50_ms": _quantile(waits, 0.5),
+        "screen_p95_ms": _quantile(waits, 0.95),
+    }
+
+
+def clean_run(model: str, tokens: int) -> tuple[LoadedModel, CleanRun]:
+    """Return a model and the clean run of the benchmark's prompt.
+
+    Raises:
+        ConfigError: the prompt cannot have so many tokens.
+    """
     bench = wb.open(model)
     ids = tokenize(bench.loaded, _TEXT)[:tokens]
     if len(ids) < tokens or tokens <= EARLY:
         raise ConfigError(f"The prompt cannot have {tokens} tokens: give from {EARLY + 1} to {len(ids)}.")
-    outside = [layer for layer in layers if not 0 <= layer < bench.loaded.n_layers]
-    if outside:
-        raise ConfigError(f"{model!r} has no layer {outside[0]}: give layers 0 to {bench.loaded.n_layers - 1}.")
-    clean = CleanRun.of(bench.loaded, bench.clt, ids)
-    places = [_Place(layer, at, where) for layer in layers for at, where in ((EARLY, "early"), (tokens - 1, "last"))]
-    cases = [(place, mode) for place in places for mode in modes]
-    rows = [_row(clean, place, mode, movements) for place, mode in tqdm(cases, desc="movements", disable=not progress)]
-    return {"machine": machine(), "runs": [{"model": model, "tokens": tokens, **row} for row in rows]}
+    return bench.loaded, CleanRun.of(bench.loaded, bench.clt, ids)
+
+
+def strongest_slider(clean: CleanRun, layer: int, position: int, mode: str = "propagated") -> InterventionSliders:
+    """Return a slider on the strongest feature of a layer and position."""
+    activations = clean.clt.encode(layer, clean.reads[layer, position].to(clean.clt.W_enc.dtype))
+    feature, node = int(activations.argmax()), f"f/{layer}/{int(activations.argmax())}/{position}"
+    row = {"node_id": node, "kind": "feature", "layer": layer, "feature": feature, "position": position}
+    until = {"until": min(layer + 1, clean.model.n_layers - 1)} if mode == "constrained" else {}
+
+    def run(edits: list[Edit], widget_mode: str) -> Any:
+        return clean.intervene(edits, mode=mode, **until)  # type: ignore[arg-type]
+
+    nodes = pd.DataFrame([{**row, "activation": float(activations.max())}])
+    return InterventionSliders(nodes, run, prompt="")
 
 
 def _row(clean: CleanRun, place: _Place, mode: str, movements: int) -> dict[str, Any]:
     layer, position, where = place
-    activations = clean.clt.encode(layer, clean.reads[layer, position].to(clean.clt.W_enc.dtype))
-    node = Edit(layer, int(activations.argmax()), position, factor=0).node_id
-    until = {"until": min(layer + 1, clean.model.n_layers - 1)} if mode == "constrained" else {}
-    sliders = _sliders(clean, node, float(activations.max()), mode, until)
+    sliders = strongest_slider(clean, layer, position, mode)
+    (node,) = sliders.values
     moved, passes = [], []
     try:
-        # The first movement also computes what the later ones reuse.
+        # The first movements also compute what the later ones reuse.
         for movement in range(movements + 2):
             factor = _FACTORS[movement % len(_FACTORS)]
             started = time.perf_counter()
@@ -99,29 +142,21 @@ def _row(clean: CleanRun, place: _Place, mode: str, movements: int) -> dict[str,
             passes.append(_forward_ms(clean.model, clean))
     finally:
         sliders.close()
-    counted, forward = sorted(moved[2:]), statistics.median(passes)
-    p50 = statistics.median(counted)
+    forward, p50 = statistics.median(passes), statistics.median(moved[2:])
     return {
         "layer": layer,
         "position": position,
         "where": where,
         "mode": mode,
         "p50_ms": round(p50, 1),
-        "p95_ms": round(counted[min(len(counted) - 1, round(0.95 * len(counted)))], 1),
+        "p95_ms": _quantile(moved[2:], 0.95),
         "forward_ms": round(forward, 1),
-        "ratio": round(p50 / forward, 3),
+        "ratio_to_forward": round(p50 / forward, 3),
     }
 
 
-def _sliders(clean: CleanRun, node: str, activation: float, mode: str, until: dict[str, int]) -> InterventionSliders:
-    _, layer, feature, position = node.split("/")
-    row = {"node_id": node, "kind": "feature", "layer": int(layer), "feature": int(feature)}
-    nodes = pd.DataFrame([{**row, "position": int(position), "activation": activation}])
-
-    def run(edits: list[Edit], widget_mode: str) -> Any:
-        return clean.intervene(edits, mode=mode, **until)  # type: ignore[arg-type]
-
-    return InterventionSliders(nodes, run, prompt="")
+def _quantile(values: Sequence[float], share: float) -> float | None:
+    return round(float(np.quantile(values, share)), 1) if values else None
 
 
 @torch.no_grad()

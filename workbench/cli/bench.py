@@ -115,13 +115,20 @@ def intervention(
         list[str] | None, typer.Option("--mode", help="Of the edits (repeatable) [default: propagated].")
     ] = None,
     movements: Annotated[int, typer.Option("--movements", min=1, help="Of each slider.")] = 30,
+    screen: Annotated[
+        bool, typer.Option("--screen/--no-screen", help="Measure in a browser, too; needs Chromium or Chrome.")
+    ] = True,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure a slider's movement to new probabilities, beside a bare forward pass of the same prompt."""
+    """Measure from a slider's movement to new probabilities, beside a forward pass, and to the screen."""
     from workbench.benchmarks import intervention as benchmark
 
     result = benchmark.run(
-        model=model, layers=layer or benchmark.LAYERS, modes=mode or ("propagated",), movements=movements
+        model=model,
+        layers=layer or benchmark.LAYERS,
+        modes=mode or ("propagated",),
+        movements=movements,
+        screen=screen,
     )
     if json:
         print_json(result)
@@ -265,8 +272,16 @@ def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
 
 def _show_intervention(result: dict[str, Any]) -> None:
     columns = ("layer", "position", "mode", "p50 ms", "p95 ms", "forward ms", "ratio")
-    names = ("layer", "where", "mode", "p50_ms", "p95_ms", "forward_ms", "ratio")
-    console().print(_table(columns, [tuple(str(row[name]) for name in names) for row in result["runs"]]))
+    names = ("layer", "where", "mode", "p50_ms", "p95_ms", "forward_ms", "ratio_to_forward")
+    out = console()
+    _show_machine(out, result["machine"])
+    out.print(_table(columns, [tuple(str(row[name]) for name in names) for row in result["cases"]]))
+    if result["screen_p95_ms"] is not None:
+        out.print(
+            f"\nTo the screen, layer {result['screen_layer']}: p50 {result['screen_p50_ms']} ms, "
+            f"p95 {result['screen_p95_ms']} ms",
+            soft_wrap=True,
+        )
 
 
 def _show_explorer(result: dict[str, Any], goals: dict[str, int]) -> None:

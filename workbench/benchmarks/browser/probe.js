@@ -57,4 +57,30 @@
     addEventListener(type, listener, true);
     probe.stop = () => removeEventListener(type, listener, true);
   };
+
+  /**
+   * From now on time every event of a type until the end of the frame in which an attribute of something inside an
+   * element has changed. An event that comes before the answer to the one before it starts the clock anew.
+   */
+  probe.until = (type, element, attribute) => {
+    const samples = [];
+    let since = null;
+    probe.samples = samples;
+    probe.stop?.();
+    const listener = ({ timeStamp }) => {
+      since = timeStamp;
+    };
+    const observer = new MutationObserver(() => {
+      if (since === null) return;
+      const began = since;
+      since = null;
+      afterFrame((now) => samples.push({ ms: now - began }));
+    });
+    observer.observe(element, { subtree: true, attributeFilter: [attribute] });
+    addEventListener(type, listener, true);
+    probe.stop = () => {
+      removeEventListener(type, listener, true);
+      observer.disconnect();
+    };
+  };
 })();
