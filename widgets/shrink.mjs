@@ -4,8 +4,33 @@
 import { readFile } from "node:fs/promises";
 import ts from "typescript";
 
-/** Private names of the sources, as properties; no other name begins so. */
-export const PRIVATE = /^\$private_/;
+/** Public properties that stand often, and that neither a browser, nor a notebook, nor Python knows by name. */
+const OWN = [
+  "boxes",
+  "bringForward",
+  "centre",
+  "colours",
+  "element",
+  "facts",
+  "holdSpace",
+  "invalidate",
+  "isSelected",
+  "nColumns",
+  "positionA",
+  "positionB",
+  "rectangle",
+  "refreshHeld",
+  "renameGroup",
+  "resetZoom",
+  "selectable",
+  "setShown",
+  "togglePin",
+  "tokenA",
+  "tokenB",
+];
+
+/** Properties that esbuild may rename: private ones, and those above. */
+export const PRIVATE = new RegExp(`^(\\$private_.*|${OWN.join("|")})$`);
 
 const isOwner = (node) =>
   ts.isMethodDeclaration(node) ||

@@ -1,5 +1,6 @@
 /** Hold G and click nodes: let go, and they are a supernode. G alone groups what is selected. */
 
+import { on } from "../kit/dom";
 import type { State } from "./state";
 
 export class Collector {
@@ -31,18 +32,14 @@ export class Collector {
 
   /** Hear when the key is let go, or when the focus leaves, with which no key is heard any more. */
   watch(root: HTMLElement): () => void {
-    const up = (event: KeyboardEvent) => {
-      if (event.key.toLowerCase() === "g") this.#end();
-    };
-    const out = (event: FocusEvent) => {
-      if (!(event.relatedTarget instanceof Node && root.contains(event.relatedTarget))) this.#give();
-    };
-    root.addEventListener("keyup", up);
-    root.addEventListener("focusout", out);
-    return () => {
-      root.removeEventListener("keyup", up);
-      root.removeEventListener("focusout", out);
-    };
+    return on(root, {
+      keyup: (event) => {
+        if (event.key.toLowerCase() === "g") this.#end();
+      },
+      focusout: (event) => {
+        if (!(event.relatedTarget instanceof Node && root.contains(event.relatedTarget))) this.#give();
+      },
+    });
   }
 
   #end(): void {

@@ -9,6 +9,7 @@ import { kindOf, layerOf, meaningOf, nameOf, numbersOf, tokenAt, visible } from 
 import { localEnd, mostInfluential } from "./ends";
 import { glyph, pinIcon } from "./glyph";
 import { groupOf } from "./groups";
+import { nameField } from "./name-field";
 import { nodeRow, type RowActions, type RowOptions } from "./rows";
 import type { End, Known, State } from "./state";
 
@@ -167,27 +168,17 @@ export class Details {
     const { info } = this.#state.graph;
     const pinned = this.#state.pinned.includes(facts.id);
     const ownName = facts.kind === TOKEN || facts.kind === LOGIT;
-    const label = h("input", {
-      type: "text",
-      class: `wbx-label${ownName ? " wbx-own-name" : ""}`,
-      dir: "auto",
-      value: visible(facts.label) === "∅" ? "" : facts.label,
-      placeholder: ownName ? visible(facts.token) : facts.kind === FEATURE ? "Name this feature" : kindOf(facts),
-      title: facts.label === "" ? "Click to name this node" : facts.label,
-      "aria-label": "Label of this node",
-      testid: "label",
-      spellcheck: "false",
-      autocomplete: "off",
-      onchange: () => this.#state.setLabel(facts.id, label.value.trim()),
-      onkeydown: (event) => {
-        const { key } = event as KeyboardEvent;
-        if (key === "Enter") label.blur();
-        if (key !== "Escape") return;
-        label.value = facts.label;
-        label.blur();
-        event.stopPropagation();
+    const label = nameField(
+      visible(facts.label) === "∅" ? "" : facts.label,
+      {
+        class: `wbx-label${ownName ? " wbx-own-name" : ""}`,
+        placeholder: ownName ? visible(facts.token) : facts.kind === FEATURE ? "Name this feature" : kindOf(facts),
+        title: facts.label === "" ? "Click to name this node" : facts.label,
+        "aria-label": "Label of this node",
+        testid: "label",
       },
-    });
+      (text) => this.#state.setLabel(facts.id, text.trim()),
+    );
     return h(
       "header",
       "wbx-header",
@@ -235,23 +226,11 @@ export class Details {
   #supernode(id: string): HTMLElement | null {
     const group = groupOf(this.#state.groups, id);
     if (!group) return null;
-    const field = h("input", {
-      type: "text",
-      class: "wbx-card-field",
-      dir: "auto",
-      value: group.name,
-      "aria-label": "Name of the supernode",
-      testid: "group-name",
-      spellcheck: "false",
-      autocomplete: "off",
-      onchange: () => this.#state.renameGroup(group.name, field.value),
-      onkeydown: (event) => {
-        const { key } = event as KeyboardEvent;
-        if (key === "Escape") field.value = group.name;
-        if (key === "Enter" || key === "Escape") field.blur();
-        if (key === "Escape") event.stopPropagation();
-      },
-    });
+    const field = nameField(
+      group.name,
+      { class: "wbx-card-field", "aria-label": "Name of the supernode", testid: "group-name" },
+      (text) => this.#state.renameGroup(group.name, text),
+    );
     const button = (text: string, title: string, testid: string, act: () => void) =>
       h("button", { class: "wbx-small", title, "aria-label": title, testid: testid, onclick: act }, text);
     return h(

@@ -1,6 +1,7 @@
 /** What the keys do: some anywhere in the widget, most on the graph, where they walk from node to node. */
 
 import { copy } from "../kit/clipboard";
+import { on } from "../kit/dom";
 import { onKeys } from "../kit/keyboard";
 import type { Stage } from "./stage";
 import type { State } from "./state";
@@ -31,8 +32,7 @@ export function widgetKeys(
     else return;
     event.preventDefault();
   };
-  root.addEventListener("keydown", listener);
-  return () => root.removeEventListener("keydown", listener);
+  return on(root, { keydown: listener });
 }
 
 /**
@@ -65,9 +65,8 @@ export function graphKeys(state: State, stage: Stage, read: (id: string) => void
     const id = graph.ids[here()];
     if (id !== undefined) void copy(id);
   };
-  stage.canvas.addEventListener(
-    "keydown",
-    onKeys({
+  on(stage.canvas, {
+    keydown: onKeys({
       ArrowUp: walk((node) => along(graph, stage.shown.nodes, node, "up")),
       ArrowDown: walk((node) => along(graph, stage.shown.nodes, node, "down")),
       ArrowLeft: side(-1),
@@ -91,8 +90,8 @@ export function graphKeys(state: State, stage: Stage, read: (id: string) => void
         if (!stage.cancelDrag()) leave();
       },
     }),
-  );
-  stage.canvas.addEventListener("keyup", (event) => {
-    if (event.key === " ") stage.holdSpace(false);
+    keyup: (event) => {
+      if (event.key === " ") stage.holdSpace(false);
+    },
   });
 }

@@ -1,5 +1,6 @@
 /** What the mouse, the pen or a finger does to the graph's canvas. */
 
+import { on } from "../kit/dom";
 import type { Hits } from "./hit";
 
 /** What the user did to the graph; −1 is no node. */
@@ -45,20 +46,22 @@ export class Pointer {
     this.#canvas = canvas;
     this.#ground = ground;
     this.#gestures = gestures;
-    canvas.addEventListener("pointerdown", this.#down);
-    canvas.addEventListener("pointermove", this.#move);
-    canvas.addEventListener("pointerup", this.#up);
-    canvas.addEventListener("pointercancel", () => this.#release());
-    canvas.addEventListener("pointerleave", () => {
-      this.#last = null;
-      if (!this.#pressed) gestures.hover(-1);
+    on(canvas, {
+      pointerdown: (event) => this.#down(event),
+      pointermove: (event) => this.#move(event),
+      pointerup: (event) => this.#up(event),
+      pointercancel: () => this.#release(),
+      pointerleave: () => {
+        this.#last = null;
+        if (!this.#pressed) gestures.hover(-1);
+      },
+      dblclick: (event) => {
+        const { x, y } = ground.at(event);
+        if (ground.hits?.nearest(x, y) === -1) ground.resetZoom();
+      },
+      blur: () => this.holdSpace(false),
     });
-    canvas.addEventListener("wheel", this.#wheel, { passive: false });
-    canvas.addEventListener("dblclick", (event) => {
-      const { x, y } = ground.at(event);
-      if (ground.hits?.nearest(x, y) === -1) ground.resetZoom();
-    });
-    canvas.addEventListener("blur", () => this.holdSpace(false));
+    on(canvas, { wheel: (event) => this.#wheel(event) }, { passive: false });
   }
 
   /** Other nodes may lie under a pointer that rests: look again, unless something else has pointed meanwhile. */
@@ -91,7 +94,7 @@ export class Pointer {
     this.#ground.changed();
   }
 
-  readonly #down = (event: PointerEvent): void => {
+  #down(event: PointerEvent): void {
     const pan = event.button === 1 || (event.button === 0 && this.#space);
     if (!pan && event.button !== 0) return;
     // With a finger a drag scrolls: the browser's own way to shift what is larger than its place.
@@ -103,9 +106,9 @@ export class Pointer {
       this.holdSpace(this.#space);
       this.#gestures.hover(-1);
     } else this.#pressed = this.#now = this.#ground.at(event);
-  };
+  }
 
-  readonly #move = (event: PointerEvent): void => {
+  #move(event: PointerEvent): void {
     if (this.#panning) {
       this.#ground.pan(this.#panning.x - event.clientX, this.#panning.y - event.clientY);
       this.#panning = { x: event.clientX, y: event.clientY };
@@ -121,7 +124,7 @@ export class Pointer {
       }
     }
     this.#look(event);
-  };
+  }
 
   #look(event: PointerEvent): void {
     const { x, y } = this.#ground.at(event);
@@ -130,7 +133,7 @@ export class Pointer {
     this.#gestures.hover(this.#found);
   }
 
-  readonly #up = (event: PointerEvent): void => {
+  #up(event: PointerEvent): void {
     if (this.#panning) this.#release();
     if (!this.#pressed) return;
     this.#now = this.#ground.at(event);
@@ -139,10 +142,10 @@ export class Pointer {
     const { hits } = this.#ground;
     if (drawn) this.#gestures.enclose(hits?.within(from.x, from.y, to.x, to.y) ?? [], event);
     else this.#gestures.click(hits?.nearest(to.x, to.y) ?? -1, event);
-  };
+  }
 
   /** A wheel alone scrolls the page, as everywhere; with Ctrl or Cmd, and by a pinch on a touchpad, it zooms. */
-  readonly #wheel = (event: WheelEvent): void => {
+  #wheel(event: WheelEvent): void {
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
@@ -150,5 +153,5 @@ export class Pointer {
     const by = Math.min(Math.max(event.deltaY * lines, -60), 60);
     const box = this.#canvas.getBoundingClientRect();
     this.#ground.zoomBy(Math.exp(-by * 0.008), { x: event.clientX - box.left, y: event.clientY - box.top });
-  };
+  }
 }

@@ -1,6 +1,6 @@
 /** How large a view is: the handle at its lower edge, and the whole screen. */
 
-import { h } from "../kit/dom";
+import { h, on } from "../kit/dom";
 import { onKeys } from "../kit/keyboard";
 import { screenIcon } from "./glyph";
 import type { State } from "./state";
@@ -68,6 +68,7 @@ export class Handle {
 /** The button that gives the widget the whole screen; where the page forbids that, there is none. */
 export class FullScreen {
   readonly button: HTMLButtonElement;
+  readonly dispose: () => void;
   readonly #element: () => HTMLElement;
 
   constructor(element: () => HTMLElement) {
@@ -82,7 +83,7 @@ export class FullScreen {
       },
       screenIcon(),
     );
-    document.addEventListener("fullscreenchange", this.#update);
+    this.dispose = on(document, { fullscreenchange: () => this.#update() });
     this.#update();
   }
 
@@ -96,14 +97,10 @@ export class FullScreen {
     else await this.#element().requestFullscreen();
   }
 
-  dispose(): void {
-    document.removeEventListener("fullscreenchange", this.#update);
-  }
-
-  readonly #update = (): void => {
+  #update(): void {
     const text = this.on ? "Leave the full screen (F)" : "Full screen (F)";
     this.button.setAttribute("aria-label", text);
     this.button.setAttribute("aria-pressed", String(this.on));
     this.button.title = text;
-  };
+  }
 }

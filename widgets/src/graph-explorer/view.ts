@@ -1,7 +1,7 @@
 /** One view of the widget: it puts the parts together and lets them follow the state. */
 
 import type { Host } from "@anywidget/types";
-import { h } from "../kit/dom";
+import { h, on } from "../kit/dom";
 import { claimKeys } from "../kit/keyboard";
 import { type Colours, watchTheme } from "../kit/theme";
 import { Collector } from "./collector";
@@ -109,7 +109,7 @@ export class View {
         if (open.length === 0) state.set("selected_ids", []);
       },
     );
-    this.#stage.canvas.addEventListener("blur", () => state.hover(null));
+    on(this.#stage.canvas, { blur: () => state.hover(null) });
     this.#panes = PANES.map((make) => make(state, (id) => this.#go(id), host));
     const canvas = h("div", "wbx-graph", this.#legend.element, this.#stage.element);
     this.#tabs = new Tabs([{ key: "graph", name: "Graph", element: canvas }, ...this.#panes], (key) =>
@@ -191,9 +191,7 @@ export class View {
     this.#ends.push(() => observer.disconnect());
     // Another screen, or another zoom, has other pixels.
     const screen = matchMedia(`(resolution: ${devicePixelRatio || 1}dppx)`);
-    const resize = () => this.#stage.resize();
-    screen.addEventListener("change", resize);
-    this.#ends.push(() => screen.removeEventListener("change", resize));
+    this.#ends.push(on(screen, { change: () => this.#stage.resize() }));
   }
 
   #setColours(colours: Colours): void {

@@ -39,3 +39,16 @@ export function uid(prefix: string): string {
   unique += 1;
   return `wb-${prefix}-${unique}-${Math.random().toString(36).slice(2, 8)}`;
 }
+
+type Listeners = { [K in keyof HTMLElementEventMap]?: (event: HTMLElementEventMap[K]) => void } & {
+  [type: string]: ((event: never) => void) | undefined;
+};
+
+/** Listen to events of something, each by its type; return what ends it. */
+export function on(target: EventTarget, listeners: Listeners, options?: AddEventListenerOptions): () => void {
+  const all = Object.entries(listeners) as [string, EventListener][];
+  for (const [type, listener] of all) target.addEventListener(type, listener, options);
+  return () => {
+    for (const [type, listener] of all) target.removeEventListener(type, listener);
+  };
+}

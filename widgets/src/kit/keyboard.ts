@@ -1,21 +1,19 @@
 /** Keys belong to the widget that has the focus: JupyterLab would insert a cell at "b". */
 
+import { on } from "./dom";
+
 /**
  * Give every element of the widget that takes the focus the mark that JupyterLab's shortcuts respect, and keep its key
  * events from the notebook. Return what ends it.
  */
 export function claimKeys(root: HTMLElement): () => void {
-  const mark = (event: FocusEvent) => {
-    // JupyterLab looks at the focused element alone, not at its parents.
-    if (event.target instanceof HTMLElement) event.target.dataset.lmSuppressShortcuts = "true";
-  };
-  const stop = (event: KeyboardEvent) => event.stopPropagation();
-  root.addEventListener("focusin", mark);
-  root.addEventListener("keydown", stop);
-  return () => {
-    root.removeEventListener("focusin", mark);
-    root.removeEventListener("keydown", stop);
-  };
+  return on(root, {
+    focusin: (event) => {
+      // JupyterLab looks at the focused element alone, not at its parents.
+      if (event.target instanceof HTMLElement) event.target.dataset.lmSuppressShortcuts = "true";
+    },
+    keydown: (event) => event.stopPropagation(),
+  });
 }
 
 /** Return a listener that runs the action of a key; keys with Ctrl, Alt or Meta stay the browser's. */

@@ -1,5 +1,7 @@
 /** Light or dark, and the colours that a canvas needs as strings. */
 
+import { on } from "./dom";
+
 /** The colours of kit.css, by the name of their custom property without "--wb-". */
 export const COLOURS = [
   "background",
@@ -57,11 +59,11 @@ export function watchTheme(root: HTMLElement, changed: (colours: Colours) => voi
     });
   }
   const system = matchMedia("(prefers-color-scheme: dark)");
-  system.addEventListener("change", later);
+  const end = on(system, { change: later });
   later();
   return () => {
     cancelAnimationFrame(pending);
     observer.disconnect();
-    system.removeEventListener("change", later);
+    end();
   };
 }

@@ -1,6 +1,6 @@
 /** A small picture of what changed: tokens from left to right, layers from bottom to top, larger for a larger change. */
 
-import { h } from "../../kit/dom";
+import { h, on } from "../../kit/dom";
 import { svg } from "../../kit/svg";
 import { type Info, LOGIT, TOKEN } from "../data";
 import { visible } from "../describe";
@@ -94,12 +94,13 @@ export class Picture {
       this.#dots,
     );
     const idOf = ({ target }: Event) => (target as Element).closest<SVGElement>("[data-id]")?.dataset.id ?? null;
-    this.#svg.addEventListener("pointerover", (event) => actions.point(idOf(event)));
-    this.#svg.addEventListener("pointerleave", () => actions.point(null));
-    this.#svg.addEventListener("click", (event) => {
-      const id = idOf(event);
-      const { ctrlKey, metaKey, shiftKey } = event as MouseEvent;
-      if (id !== null) actions.choose(id, ctrlKey || metaKey || shiftKey);
+    on(this.#svg, {
+      pointerover: (event) => actions.point(idOf(event)),
+      pointerleave: () => actions.point(null),
+      click: (event) => {
+        const id = idOf(event);
+        if (id !== null) actions.choose(id, event.ctrlKey || event.metaKey || event.shiftKey);
+      },
     });
     this.element = h("div", { class: "wbx-diff-picture", testid: "diff-picture" }, this.#svg);
   }

@@ -1,6 +1,6 @@
 /** A table of many rows, of which only those in sight are built: sorted by its headings, walked with the keys. */
 
-import { fill, h, uid } from "../../kit/dom";
+import { fill, h, on, uid } from "../../kit/dom";
 import { ordered, type Sorting } from "./grid-order";
 
 /** Of every row, in CSS pixels; grid.css has the same. */
@@ -70,16 +70,20 @@ export class Grid<Row> {
       this.#body,
     );
     // The table takes the focus when the button goes down: its rows must not move under the pointer then.
-    this.#body.addEventListener("mousedown", (event) => {
-      this.#at = this.#rowAt(event) ?? this.#at;
+    on(this.#body, {
+      mousedown: (event) => {
+        this.#at = this.#rowAt(event) ?? this.#at;
+      },
+      click: (event) => this.#click(event),
+      pointerover: (event) => options.point(this.#idAt(event)),
+      pointerleave: () => options.point(null),
     });
-    this.#body.addEventListener("click", (event) => this.#click(event));
-    this.#body.addEventListener("pointerover", (event) => options.point(this.#idAt(event)));
-    this.#body.addEventListener("pointerleave", () => options.point(null));
     this.element.append(this.#table);
-    this.element.addEventListener("scroll", () => {
-      cancelAnimationFrame(this.#frame);
-      this.#frame = requestAnimationFrame(() => this.#build());
+    on(this.element, {
+      scroll: () => {
+        cancelAnimationFrame(this.#frame);
+        this.#frame = requestAnimationFrame(() => this.#build());
+      },
     });
     this.#observer = new ResizeObserver(() => this.#build());
     this.#observer.observe(this.element);

@@ -1,10 +1,11 @@
 /** One card of the subgraph: a node, or a supernode with its members. */
 
-import { h } from "../../kit/dom";
+import { h, on } from "../../kit/dom";
 import { onKeys } from "../../kit/keyboard";
 import { type Facts, LOGIT, TOKEN } from "../data";
 import { nameOf, sentence, shortLayer, tokenAt } from "../describe";
 import { glyph } from "../glyph";
+import { nameField } from "../name-field";
 import type { State } from "../state";
 import { type Card, MEMBERS } from "./subgraph-cards";
 
@@ -42,24 +43,12 @@ function single(state: State, facts: Facts): HTMLElement {
 }
 
 function several(state: State, name: string, members: Facts[], go: (id: string) => void): HTMLElement[] {
-  const field = h("input", {
-    type: "text",
-    class: "wbx-card-field",
-    dir: "auto",
-    value: name,
-    title: name,
-    "aria-label": "Name of this supernode",
-    testid: "supernode-name",
-    spellcheck: "false",
-    autocomplete: "off",
-    onchange: () => state.renameGroup(name, field.value),
-    onkeydown: (event) => {
-      const { key } = event as KeyboardEvent;
-      if (key === "Escape") field.value = name;
-      if (key === "Enter" || key === "Escape") field.closest<HTMLElement>("[data-card]")?.focus();
-      event.stopPropagation();
-    },
-  });
+  const field = nameField(
+    name,
+    { class: "wbx-card-field", title: name, "aria-label": "Name of this supernode", testid: "supernode-name" },
+    (text) => state.renameGroup(name, text),
+    (field) => field.closest<HTMLElement>("[data-card]")?.focus(),
+  );
   const rows = members.slice(0, MEMBERS).map((facts) =>
     h(
       "li",
@@ -156,28 +145,30 @@ export function cardElement(state: State, card: Card, actions: CardActions): HTM
 function letDrag(element: HTMLElement, key: string, choose: () => void, actions: CardActions): void {
   let from: { x: number; y: number } | null = null;
   let dragged = false;
-  element.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || (event.target as Element).closest("button, input")) return;
-    from = { x: event.clientX, y: event.clientY };
-    dragged = false;
-    element.setPointerCapture?.(event.pointerId);
-  });
-  element.addEventListener("pointermove", (event) => {
-    if (!from) return;
-    const [dx, dy] = [event.clientX - from.x, event.clientY - from.y];
-    if (!dragged && Math.hypot(dx, dy) <= DRAG) return;
-    dragged = true;
-    from = { x: event.clientX, y: event.clientY };
-    actions.shift(key, dx, dy);
-  });
-  element.addEventListener("pointerup", () => {
-    if (!from) return;
-    from = null;
-    if (dragged) actions.drop();
-    else choose();
-  });
-  element.addEventListener("pointercancel", () => {
-    from = null;
-    actions.drop();
+  on(element, {
+    pointerdown: (event) => {
+      if (event.button !== 0 || (event.target as Element).closest("button, input")) return;
+      from = { x: event.clientX, y: event.clientY };
+      dragged = false;
+      element.setPointerCapture?.(event.pointerId);
+    },
+    pointermove: (event) => {
+      if (!from) return;
+      const [dx, dy] = [event.clientX - from.x, event.clientY - from.y];
+      if (!dragged && Math.hypot(dx, dy) <= DRAG) return;
+      dragged = true;
+      from = { x: event.clientX, y: event.clientY };
+      actions.shift(key, dx, dy);
+    },
+    pointerup: () => {
+      if (!from) return;
+      from = null;
+      if (dragged) actions.drop();
+      else choose();
+    },
+    pointercancel: () => {
+      from = null;
+      actions.drop();
+    },
   });
 }
