@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from workbench.errors import ConfigError
+from workbench.errors import ConfigError, InterventionError
 from workbench.widgets.sliders_asked import HIGHEST, LOWEST, Asked
 from workbench.widgets.sliders_result import Control, HasTokens, Run, divergence, probabilities
 from workbench.widgets.sliders_rows import text
@@ -51,6 +51,7 @@ class Sweep:
         self._asked, self._slider, self._linked, self._factors = asked, slider, tuple(linked), tuple(factors)
         self._run, self._publish = run, publish
         self._control = control if asked.control_seed is not None else None
+        self._control_error = ""
         self._cancelled = threading.Event()
         self._names: dict[int, str] = {}
         self._after: list[Float[np.ndarray, " vocab"]] = []
@@ -94,7 +95,11 @@ class Sweep:
         instead: HasTokens = outcome
         if self._control is not None and edits:
             assert asked.control_seed is not None
-            instead = self._run(list(self._control(edits, asked.control_seed)), asked.mode)
+            try:
+                instead = self._run(list(self._control(edits, asked.control_seed)), asked.mode)
+            except InterventionError as error:
+                # The curve is worth seeing without it.
+                self._control, self._control_error = None, text(str(error))
         self._after.append(after)
         self._kl.append(divergence(outcome))
         self._control_after.append(probabilities(instead))
@@ -117,6 +122,7 @@ class Sweep:
             "control": [control[token] for token in ids] if with_control else None,
             "kl": self._kl[:n],
             "control_kl": self._control_kl[:n] if with_control else None,
+            "control_error": self._control_error,
             "total": len(self._factors),
             "state": state,
             **self._asked.wire(),

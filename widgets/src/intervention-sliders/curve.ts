@@ -102,6 +102,7 @@ function told(curve: Curve, running: boolean, current: boolean): string {
   if (running) return done;
   if (curve.state === "failed") return `failed after ${done}`;
   if (curve.state !== "done") return `stopped after ${done}`;
+  if (curve.control_error) return `without a control: ${curve.control_error}`;
   return current ? "" : "of earlier values of the other sliders";
 }
 

@@ -79,6 +79,8 @@ export interface Curve extends Asked {
   control: number[][] | null;
   kl: (number | null)[];
   control_kl: (number | null)[] | null;
+  /** Why there is no control, or "". */
+  control_error?: string;
   total: number;
   state: "running" | "done" | "cancelled" | "failed";
 }
