@@ -81,7 +81,8 @@ function height(card: Card, nLayers: number): number {
 
 /** As many rows as a pane shows without small print, and as many members as a card names. */
 const ROWS = 7;
-const PER_ROW = 6;
+/** At least so many columns: in the middle alone, edges would run behind the cards between their ends. */
+const COLUMNS = 4;
 export const MEMBERS = 5;
 const SIZE = { width: 176, head: 30, member: 18, gap: 30 };
 
@@ -99,8 +100,20 @@ function sizeOf(card: Card): number {
   return SIZE.head + rows * SIZE.member;
 }
 
-/** Place cards like the graph: layers from below, positions from the left; what was dragged stands where it was put. */
-export function placeCards(cards: readonly Card[], nLayers: number, dragged: Record<string, [number, number]>): Places {
+/** Return how many cards stand side by side in a pane of some width. */
+export const perRow = (width: number): number => Math.max(Math.floor(width / SIZE.width), 1);
+
+/**
+ * Place cards like the graph: layers from below, positions from the left; what was dragged stands where it was put.
+ *
+ * @param most is how many cards may stand side by side; those of one layer that are more stand in several rows.
+ */
+export function placeCards(
+  cards: readonly Card[],
+  nLayers: number,
+  dragged: Record<string, [number, number]>,
+  most = 6,
+): Places {
   const ordered = cards
     .map((card) => ({
       key: card.key,
@@ -115,12 +128,11 @@ export function placeCards(cards: readonly Card[], nLayers: number, dragged: Rec
   for (let band = 0; band < heights.length; band += perBand) {
     const here = new Set(heights.slice(band, band + perBand));
     const row = ordered.filter((card) => here.has(card.height)).sort((a, b) => a.position - b.position);
-    for (let first = 0; first < row.length; first += PER_ROW) rows.push(row.slice(first, first + PER_ROW));
+    for (let first = 0; first < row.length; first += most) rows.push(row.slice(first, first + most));
   }
   const sizes = rows.map((row) => Math.max(...row.map(({ size }) => size)) + SIZE.gap);
   const whole = sizes.reduce((sum, size) => sum + size, 0);
-  // At least four columns: in the middle alone, edges would run behind the cards between their ends.
-  const across = Math.max(...rows.map((row) => row.length), 4);
+  const across = Math.max(...rows.map((row) => row.length), Math.min(COLUMNS, most));
   const positions = ordered.map((card) => card.position);
   const [first, last] = [Math.min(...positions), Math.max(...positions)];
   const at = new Map<string, [number, number]>();

@@ -10,7 +10,7 @@ import type { MakePane, Pane } from "../panes";
 import type { Change, State } from "../state";
 import { start } from "../walk";
 import { type CardActions, cardElement } from "./subgraph-card";
-import { type Card, type CardEdge, cardsOf, localEdges, type Places, placeCards } from "./subgraph-cards";
+import { type Card, type CardEdge, cardsOf, localEdges, type Places, perRow, placeCards } from "./subgraph-cards";
 
 interface Answer {
   replacement: number;
@@ -25,6 +25,9 @@ const MOST_EDGES = 80;
 const NUMBERED = 0.08;
 const REBUILD: ReadonlySet<Change> = new Set<Change>(["pinned_ids", "supernodes", "labels", "card_positions"]);
 
+/** Of the place around the cards, as its style has it. */
+const PADDING = 10;
+
 class Subgraph implements Pane {
   readonly key = "subgraph";
   readonly name = "Subgraph";
@@ -38,7 +41,12 @@ class Subgraph implements Pane {
   readonly #ground = h("div", "wbx-ground");
   readonly #scroller = h("div", "wbx-ground-scroller", this.#ground);
   readonly #lines = svg("svg", { class: "wbx-lines-between", "aria-hidden": "true" });
-  readonly #observer = new ResizeObserver(() => this.#drawEdges());
+  readonly #observer = new ResizeObserver(() => {
+    if (this.#across === this.#room) this.#drawEdges();
+    else this.#build();
+  });
+  /** How many cards may stand side by side in what was built. */
+  #across = 0;
   #cards: Card[] = [];
   #elements = new Map<string, HTMLElement>();
   #places: Places = { at: new Map(), width: 0, height: 0 };
@@ -75,6 +83,11 @@ class Subgraph implements Pane {
       this.#scroller,
     );
     this.#observer.observe(this.#ground);
+    this.#observer.observe(this.#scroller);
+  }
+
+  get #room(): number {
+    return perRow(this.#scroller.clientWidth - 2 * PADDING);
   }
 
   show(): void {
@@ -95,7 +108,8 @@ class Subgraph implements Pane {
     const { graph, places } = this.#state;
     const focused = (document.activeElement as HTMLElement | null)?.dataset.card;
     this.#cards = cardsOf(this.#state);
-    this.#places = placeCards(this.#cards, graph.info.n_layers, places);
+    this.#across = this.#room;
+    this.#places = placeCards(this.#cards, graph.info.n_layers, places, this.#across);
     this.#reset.disabled = Object.keys(places).length === 0;
     this.#elements = new Map(this.#cards.map((card) => [card.key, cardElement(this.#state, card, this.#actions)]));
     if (this.#cards.length === 0) fill(this.#ground, this.#empty());

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { subgraphPane } from "../../../src/graph-explorer/panes/subgraph";
-import { apart, cardsOf, localEdges, placeCards } from "../../../src/graph-explorer/panes/subgraph-cards";
+import { apart, cardsOf, localEdges, perRow, placeCards } from "../../../src/graph-explorer/panes/subgraph-cards";
 import { State } from "../../../src/graph-explorer/state";
 import { EDGES, FakeModel, NODES, wire } from "../graphs";
 
@@ -48,6 +48,18 @@ describe("the cards", () => {
     expect(places.at.get("s/low")![1]).toBeGreaterThan(places.at.get("l/5/2")![1]);
     expect(places.at.get("s/low")![0]).toBeLessThan(places.at.get("l/5/2")![0]);
     expect(places.at.get("f/1/3/2")).toEqual([0.2, 0.9]);
+  });
+
+  it("stand in several rows where the pane is narrow", () => {
+    const { state } = made({ pinned_ids: ["t/0", "t/1", "t/2", "l/5/2"], supernodes: [] });
+    const rows = (most: number) => {
+      const { at, width } = placeCards(cardsOf(state), 2, {}, most);
+      return { rows: new Set(["t/0", "t/1", "t/2"].map((key) => at.get(key)![1])).size, width };
+    };
+    expect(rows(6).rows).toBe(1);
+    expect(rows(2).rows).toBe(2);
+    expect(rows(2).width).toBeLessThan(rows(6).width);
+    expect([perRow(100), perRow(400), perRow(1060)]).toEqual([1, 2, 6]);
   });
 
   it("do not touch, however many want the same place", () => {
