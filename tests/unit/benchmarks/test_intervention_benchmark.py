@@ -53,7 +53,7 @@ def test_the_slider_is_on_the_strongest_feature_and_edits_it() -> None:
         assert sliders.wait(60)
         expected = clean.intervene([Edit(1, strongest, 8, factor=0)]).probabilities
         shown = sliders.tokens
-        assert shown["after"].to_numpy() == pytest.approx(expected[shown["token_id"].to_numpy()].numpy(), abs=1e-6)
+        assert shown["after"].to_numpy() == pytest.approx(expected[shown["token_id"].tolist()].numpy(), abs=1e-6)
     finally:
         sliders.close()
 
