@@ -27,16 +27,22 @@ graph, other = (
 )
 shown = bench.label(graph.prune())
 features = shown.nodes[shown.nodes["kind"] == "feature"].nlargest(14, "influence")["node_id"].tolist()
+answer = shown.nodes.loc[shown.nodes["probability"].idxmax(), "node_id"]
 groups = dict(list(bench.suggest_supernodes(shown).items())[:4])
 """,
     """
 explorer = bench.explore(
-    shown, other=graph.difference(other), selected=features[1:2], pinned=features[:5], supernodes=groups, height=600
+    shown,
+    other=graph.difference(other),
+    selected=features[1:2],
+    pinned=[*features[:5], answer],
+    supernodes=groups,
+    height=600,
 )
 explorer
 """,
 ]
-VIEWS = ("graph", "subgraph", "table", "paths", "diff")
+VIEWS = ("graph", "subgraph", "card", "table", "paths", "diff")
 
 
 def main(folder: Path, theme: str) -> None:

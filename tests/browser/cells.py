@@ -8,8 +8,10 @@ TESTS = Path(__file__).parents[1]
 
 # A random Llama of three layers with a CLT: everything that the widgets show is real, and ready in a second.
 TINY_BENCH = f"""
+import os
 import sys
 sys.path.insert(0, {str(TESTS)!r})
+import tempfile
 import time
 from dataclasses import replace
 
@@ -20,6 +22,8 @@ from helpers import tiny_clt, tiny_model, tiny_prompt
 import workbench as wb
 from workbench.errors import InterventionError
 
+cache = tempfile.TemporaryDirectory()
+os.environ["WORKBENCH_CACHE"] = cache.name
 model = tiny_model("llama", dtype=torch.float32)
 bench = wb.Session(loaded=model, clt=tiny_clt(model, n_features=16), clt_name="tiny")
 graph = bench.attribute(tiny_prompt(), progress=False)

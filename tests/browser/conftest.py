@@ -102,6 +102,8 @@ def tiny(_tiny_notebook: Lab) -> Iterator[Lab]:
     # Tests that restart or stop the kernel leave one without the names of the first cell.
     if _tiny_notebook.python("'features' not in globals()"):
         _tiny_notebook.run_cell(0)
+    # Names that an earlier test gave to features.
+    _tiny_notebook.execute("bench.labels.path.unlink(missing_ok=True)")
     _tiny_notebook.traffic.errors.clear()
     yield _tiny_notebook
     assert not _tiny_notebook.traffic.errors

@@ -10,6 +10,8 @@ from playwright.sync_api import Locator, expect
 from workbench.benchmarks.browser.lab import Lab
 from workbench.models import fetch
 
+from .views import ExplorerView
+
 QUICKSTART = Path(__file__).parents[2] / "notebooks" / "00_quickstart.ipynb"
 # The cells, Markdown included.
 EXPLORER, SLIDERS, MAP = 8, 12, 20
@@ -30,15 +32,10 @@ def sliders(lab: Lab) -> Locator:
     return widget
 
 
-def point_at(lab: Lab, node_id: str) -> tuple[float, float]:
-    """Return where a node stands on the page, in CSS pixels."""
-    root = explorer(lab)
-    root.get_by_test_id("graph-canvas").scroll_into_view_if_needed()
-    inside = root.evaluate("(element, id) => element.nodePosition(id)", node_id)
-    assert inside is not None, f"{node_id} is not drawn"
-    box = root.get_by_test_id("graph-canvas").bounding_box()
-    assert box is not None
-    return box["x"] + inside["x"], box["y"] + inside["y"]
+def point_at(lab: Lab, node_id: str) -> None:
+    """Move the pointer to a node, once the canvas stands still: outputs above it may still grow."""
+    view = ExplorerView(explorer(lab))
+    view.hover(node_id)
 
 
 def colours_drawn(canvas: Locator) -> int:
@@ -64,7 +61,7 @@ def test_the_stored_quickstart_can_be_read_without_running_a_cell(lab: Lab) -> N
     assert int(graph.get_attribute("data-nodes") or 0) > 100
     assert colours_drawn(graph.locator("canvas").first) > 20
     # What needs no Python works: the node under the pointer and its edges.
-    lab.page.mouse.move(*point_at(lab, NAMES))
+    point_at(lab, NAMES)
     expect(graph.get_by_test_id("tooltip")).to_contain_text("Ol")
 
     bars = sliders(lab)
@@ -85,16 +82,16 @@ def test_the_quickstart_from_the_first_cell_to_the_last_slider(lab: Lab, tmp_pat
     expect(graph.get_by_test_id("selected")).to_contain_text("Selected (4)")
 
     # Hover, click and pin: Python has the node, with its row of the table.
-    lab.page.mouse.move(*point_at(lab, NAMES))
+    point_at(lab, NAMES)
     expect(graph.get_by_test_id("tooltip")).to_be_visible()
     lab.wait_for_python(f"explorer.hovered_id == {NAMES!r}")
-    lab.page.mouse.click(*point_at(lab, NAMES))
+    ExplorerView(graph).click(NAMES)
     lab.wait_for_python(f"list(explorer.selected['node_id']) == [{NAMES!r}]")
     assert lab.python("explorer.selected['kind'].tolist()") == ["feature"]
     # The edges come from the whole graph in Python, not only from those that are drawn.
     n_incoming = lab.python(f"int((explorer.graph.edges['target'] == {NAMES!r}).sum())")
     expect(graph.get_by_test_id("details")).to_contain_text(f"{n_incoming:,}")
-    lab.page.mouse.move(*point_at(lab, NAMES))
+    point_at(lab, NAMES)
     lab.page.keyboard.press("p")
     lab.wait_for_python(f"list(explorer.pinned['node_id']) == [{NAMES!r}]")
 
