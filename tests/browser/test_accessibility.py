@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, expect
 from workbench.benchmarks.browser.lab import Lab
 
 from .test_feature_card import CARDS
+from .test_generation_view import STEER
 from .test_token_strip import ACTIVATIONS
 from .test_training_monitor import TRAIN
 from .views import ExplorerView
@@ -63,7 +64,7 @@ def shown_by(lab: Lab, code: str, testid: str) -> Locator:
     return root
 
 
-@pytest.mark.parametrize("view", ["graph", "subgraph", "table", "paths", "diff"])
+@pytest.mark.parametrize("view", ["graph", "subgraph", "card", "table", "paths", "diff"])
 def test_the_explorer_can_be_used_by_everybody(tiny: Lab, view: str) -> None:
     tiny.execute("from helpers import tiny_prompt\nother = bench.attribute(tiny_prompt(seed=1), progress=False)")
     options = f"other=other, selected=features[:2], pinned=features[2:5], view={view!r}"
@@ -71,12 +72,31 @@ def test_the_explorer_can_be_used_by_everybody(tiny: Lab, view: str) -> None:
     explorer.show_details_of(tiny.python("features[1]"))
     if view == "paths":
         expect(explorer.root.get_by_test_id("paths-found").locator("li").first).to_be_visible()
+    if view == "card":
+        # Without an atlas: what a card itself looks like is judged with the feature card.
+        expect(explorer.root.get_by_test_id("card-hint")).to_contain_text("no atlas")
+        explorer.root.get_by_test_id("export").click()
     assert_usable(tiny, explorer.root)
 
 
-def test_the_sliders_can_be_used_by_everybody(tiny: Lab) -> None:
-    root = shown_by(tiny, "bench.sliders(graph, nodes=features[:4])", "intervention-sliders")
+@pytest.mark.parametrize("pane", ["tokens", "features", "curve"])
+def test_the_sliders_can_be_used_by_everybody(tiny: Lab, pane: str) -> None:
+    code = "sliders = bench.sliders(graph, nodes=features[:4], supernodes={'Pair': features[4:6]})\nsliders"
+    root = shown_by(tiny, code, "intervention-sliders")
+    tiny.execute(
+        "sliders.links = [features[:2]]\nsliders.values = {features[0]: -2}\nsliders.control_seed = 0\n"
+        f"sliders.sweep(features[3], [0, 1, 2])\nsliders.pane = {pane!r}\nsliders.wait()"
+    )
     expect(root).to_have_attribute("data-phase", "ready", timeout=60_000)
+    expect(root.get_by_test_id(f"tab-{pane}")).to_have_attribute("aria-selected", "true")
+    assert_usable(tiny, root)
+
+
+def test_the_generated_texts_can_be_used_by_everybody(tiny: Lab) -> None:
+    tiny.execute(STEER)
+    root = shown_by(tiny, "view = bench.steer(graph, steer, max_new_tokens=6)\nview", "generation-view")
+    tiny.execute("view.wait()\nview.chosen = ('steered', 1)")
+    expect(root.get_by_test_id("clean-place")).to_be_visible()
     assert_usable(tiny, root)
 
 

@@ -26,7 +26,7 @@ class ExplorerView:
         self.details = root.get_by_test_id("details")
         self.tooltip = root.get_by_test_id("tooltip")
         self.threshold = root.get_by_test_id("threshold")
-        self.label = root.get_by_test_id("label")
+        self.label = self.details.get_by_test_id("label")
 
     @classmethod
     def of(cls, parent: Locator | Page) -> ExplorerView:
@@ -162,6 +162,14 @@ class SlidersView:
     def mode(self, name: str) -> Locator:
         return self.root.locator(f'input[data-mode="{name}"]')
 
+    def tool(self, node_id: str, name: str) -> Locator:
+        """Return a slider's small button: Link, Unlink, Sweep or Remove."""
+        return self.row(node_id).locator(f'.sliders-tool[aria-label^="{name}"]')
+
+    def show_pane(self, name: str) -> None:
+        """Show the pane "tokens", "features" or "curve"."""
+        self.root.get_by_test_id(f"tab-{name}").click()
+
     def drag(self, node_id: str, *factors: float) -> None:
         """Drag the thumb of a slider from where it stands over some factors to the last of them."""
         slider = self.slider(node_id)
@@ -194,6 +202,41 @@ class SlidersView:
             "rows => rows.map(row => [Number(row.dataset.tokenId), Number(row.dataset.after)])"
         )
         return {int(token_id): float(after) for token_id, after in pairs}
+
+
+class GenerationTexts:
+    """One view of a GenerationView."""
+
+    def __init__(self, root: Locator) -> None:
+        expect(root).to_be_visible(timeout=60_000)
+        self.root = root
+        self.start = root.get_by_test_id("start")
+        self.stop = root.get_by_test_id("stop")
+        self.tip = root.get_by_test_id("tip")
+        self.notice = root.locator(".wb-notice-text")
+
+    @classmethod
+    def of(cls, parent: Locator | Page) -> GenerationTexts:
+        """Return the view inside an element or a page."""
+        return cls(parent.get_by_test_id("generation-view"))
+
+    @classmethod
+    def shown_by(cls, lab: Lab, code: str, *, cell: int = 1) -> GenerationTexts:
+        """Run a cell that shows a text, which Python calls ``view`` from then on."""
+        lab.page.mouse.move(0, 0)
+        lab.write_cell(cell, f"view = {code}\nview")
+        lab.run_cell(cell)
+        return cls.of(lab.widget(cell))
+
+    def settle(self) -> None:
+        """Wait until nothing is being produced."""
+        expect(self.root).to_have_attribute("data-phase", "ready", timeout=60_000)
+
+    def tokens(self, run: str) -> Locator:
+        return self.root.get_by_test_id(f"{run}-text").locator("[data-at]")
+
+    def token(self, run: str, step: int) -> Locator:
+        return self.root.get_by_test_id(f"{run}-text").locator(f'[data-at="{step}"]')
 
 
 def _ids(parent: Locator) -> list[str]:
