@@ -41,6 +41,11 @@ skip**: by a matrix a layer, ridge regression on training text. **Its skip alone
 constant. **Shuffled control**: the same features and the same decoder rows, wrongly paired within each layer; its \
 graph scores are over ten of the prompts."""
 
+_ATLAS = (
+    "An `atlas.parquet` in this folder is under the same terms; its examples are short passages of the corpus that it was "
+    "built from, each under the licence of its text (`data/corpus` for the bundled one)."
+)
+
 # What the table of differences shows: one figure of each kind.
 _COMPARED = ("fvu", "kl", "top1_agreement", "replacement_score", "completeness_score", "error_share")
 
@@ -82,6 +87,7 @@ def model_card(report: CLTReport, train_metadata: Mapping[str, Any]) -> str:
         _DEFINITIONS,
         "## Licence",
         _licence(report.model),
+        _ATLAS,
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
