@@ -20,7 +20,7 @@ from workbench.clt import CLT, default_clt, load_clt
 from workbench.evaluation.controls import matched_controls
 from workbench.evaluation.owner import HypothesisOwner
 from workbench.features import promoted_tokens
-from workbench.features.atlas.owner import AtlasOwner
+from workbench.features.owner import FeatureOwner
 from workbench.interventions import AnyEdit, Intervention, Mode
 from workbench.models import LoadedModel, load_model
 from workbench.widgets import FeatureCard, GenerationView, GraphExplorer, InterventionSliders
@@ -35,13 +35,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from workbench.features.atlas import Atlas
-    from workbench.features.clusters import FeatureClusters
-    from workbench.features.operands import OperandGrids
-    from workbench.features.structure import Structure
 
 
 @dataclass(frozen=True)
-class Session(AtlasOwner, HypothesisOwner):
+class Session(FeatureOwner, HypothesisOwner):
     """A model with its CLT.
 
     Attributes:
@@ -178,78 +175,6 @@ class Session(AtlasOwner, HypothesisOwner):
         }
         given = SharedLabels(self.labels, graph).names() if human else {}
         return graph.with_labels({**cast("dict[str, str]", labels), **given})
-
-    def operands(
-        self,
-        *,
-        template: str,
-        a: Iterable[int],
-        b: Iterable[int],
-        role: str = "last",
-        features: Sequence[tuple[int, int]] | None = None,
-        **options: Any,
-    ) -> OperandGrids:
-        """Return features' activations over all pairs of operands of an arithmetic prompt.
-
-        ::
-
-            grids = bench.operands(template="{a} + {b} = ", a=range(100), b=range(100))
-            grids.families()
-
-        See :func:`workbench.features.operands.operand_grids`, whose options and errors these are.
-
-        Args:
-            role: at which token: ``a_first``, ``a_last``, ``b_first``, ``b_last``, ``last``, or a literal of the
-                template such as ``"="``.
-            features: (layer, index); by default all that are active often enough.
-        """
-        from workbench.features.operands import operand_grids
-
-        return operand_grids(
-            self.loaded, self.clt, template=template, a=a, b=b, role=role, features=features, **options
-        )
-
-    def clusters(self, prompts: Sequence[str], **options: Any) -> FeatureClusters:
-        """Group the features that fire together over a set of prompts, with their stability and a control.
-
-        See :func:`workbench.features.clusters.cluster_features`, whose options and errors these are.
-        """
-        from workbench.features.clusters import cluster_features
-
-        return cluster_features(self.loaded, self.clt, prompts, **options)
-
-    def structure(
-        self, *, corpus: str | None = None, n_rows: int = 400, table: pd.DataFrame | None = None, **options: Any
-    ) -> Structure:
-        """Measure how features smear over positions and at which tokens they gather, over held-out text.
-
-        ::
-
-            structure = bench.structure(table=bench.atlas.table())
-            structure.kinds(), structure.smear(), structure.classes()
-
-        See :func:`workbench.features.structure.structure`, whose options and errors these are.
-
-        Args:
-            corpus: ``bundled``, text files, or another corpus that ``workbench train`` takes; by default the bundled
-                one.
-            n_rows: how many rows of 128 tokens, those that no CLT is trained on.
-            table: the features' kinds, one row a feature with ``layer``, ``feature`` and ``kind``.
-        """
-        from workbench.corpus import resolve_corpus, token_batches
-        from workbench.features.structure import structure
-
-        batch_size = 8
-        batches = token_batches(
-            resolve_corpus(corpus or "bundled", model=self.loaded),
-            self.tokenizer,
-            batch_size=batch_size,
-            start_token_id=self.loaded.start_token_id,
-            n_rows=n_rows,
-            split="held_out",
-        )
-        n_batches = -(-n_rows // batch_size)
-        return structure(self.loaded, self.clt, batches, table=table, n_batches=n_batches, **options)
 
     def explore(self, graph: Graph, **options: Any) -> GraphExplorer:
         """Return the graph as a widget; see :class:`workbench.widgets.GraphExplorer`.

@@ -42,8 +42,8 @@ constant. **Shuffled control**: the same features and the same decoder rows, wro
 graph scores are over ten of the prompts."""
 
 _ATLAS = (
-    "An `atlas.parquet` in this folder is under the same terms; its examples are short passages of the corpus that it was "
-    "built from, each under the licence of its text (`data/corpus` for the bundled one)."
+    "An `atlas.parquet` in this folder is under the same terms; its examples are short passages of the corpus that it "
+    "was built from, each under the licence of its text (`data/corpus` for the bundled one)."
 )
 
 # What the table of differences shows: one figure of each kind.
