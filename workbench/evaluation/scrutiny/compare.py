@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from workbench.attribution import Graph, attribute
 from workbench.clt import CLT
+from workbench.evaluation.bootstrap import Interval, Resamples, interval
 from workbench.evaluation.scrutiny.shares import direct_parts, effect_grid, influence_grid
 from workbench.models import LoadedModel
 
@@ -165,6 +167,18 @@ def cosine_of(one: Tensor, other: Tensor) -> float:
     """Return the cosine of two grids; NaN where one is zero."""
     scale = float(one.norm() * other.norm())
     return float((one * other).sum()) / scale if scale > 0 else float("nan")
+
+
+def cosine_interval(one: Tensor, other: Tensor, *, seed: int) -> Interval | None:
+    """Return the 95 % bootstrap interval of :func:`cosine_of` over the cells that one of the grids has."""
+    there = (one != 0) | (other != 0)
+    value = cosine_of(one, other)
+    if int(there.sum()) < 2 or math.isnan(value):
+        return None
+    one, other = one[there].double(), other[there].double()
+    resamples = Resamples.draw(len(one), seed=seed)
+    scale = (resamples.totals(one**2) * resamples.totals(other**2)).sqrt()
+    return interval(resamples.totals(one * other) / scale, value)
 
 
 def _unit(rows: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workbench.evaluation.bootstrap import Resamples, interval, mean_interval
+from workbench.evaluation.bootstrap import Interval, Resamples, interval, mean_interval
 from workbench.evaluation.scrutiny.attention import hidden_share
 from workbench.evaluation.scrutiny.result import Line
 from workbench.evaluation.validation.statistics import sign_agreement, spearman, with_interval
@@ -83,6 +83,7 @@ def variant_line(
     own_replacement: float,
     shuffled: Mapping[str, Any],
     to_reference: float | None,
+    bounds: Interval | None,
     found: Tensor,
     seed: int,
 ) -> Line:
@@ -91,6 +92,7 @@ def variant_line(
     Args:
         shuffled: the row of the shuffled CLT.
         to_reference: the cosine with the reference's effects; None for the reference itself.
+        bounds: of the cosine with the graph's effects.
     """
     value, control = float(row["effect_cosine"]), float(shuffled["effect_cosine"])
     if value >= SAME:
@@ -102,8 +104,8 @@ def variant_line(
     if value <= control:
         said += ", and a shuffled CLT's picture is as close"
     beside = "" if to_reference is None else f" ({to_reference:.2f} with the reference's)"
-    bounds = mean_interval(found.double(), Resamples.draw(len(found), seed=seed))
-    between = "" if bounds is None else f" (95 % {bounds[0]:.0%} to {bounds[1]:.0%})"
+    again = mean_interval(found.double(), Resamples.draw(len(found), seed=seed))
+    between = "" if again is None else f" (95 % {again[0]:.0%} to {again[1]:.0%})"
     return Line(
         "variants",
         f"Does the picture change with {row['title']}?",
@@ -115,7 +117,8 @@ def variant_line(
         f"another layer; {row['active_too']:.0%} are active there, too.",
         value,
         control,
-        n=len(found),
+        bounds,
+        len(found),
     )
 
 

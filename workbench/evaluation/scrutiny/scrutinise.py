@@ -19,6 +19,7 @@ from workbench.evaluation.scrutiny.compare import (
     Grids,
     Other,
     Picture,
+    cosine_interval,
     cosine_of,
     figures_of,
     influential_features,
@@ -185,6 +186,7 @@ def _variants(
                 own_replacement=own["replacement"],
                 shuffled=known["shuffled"].row,
                 to_reference=None if reference is None else cosine_of(reference.grids.effect, made.grids.effect),
+                bounds=cosine_interval(grids.effect, made.grids.effect, seed=seed),
                 found=made.found,
                 seed=seed,
             )

@@ -15,7 +15,7 @@ from workbench.attribution import Graph, attribute
 from workbench.clt import CLT
 from workbench.evaluation.scrutiny import scrutinise
 from workbench.evaluation.scrutiny.attention import ablations, attention_share, hidden_share
-from workbench.evaluation.scrutiny.compare import best_matches, influential_features
+from workbench.evaluation.scrutiny.compare import best_matches, cosine_interval, cosine_of, influential_features
 from workbench.evaluation.scrutiny.lines import frozen_line, mlp_line
 from workbench.evaluation.scrutiny.model import ablated_mlps, answer_logit, held_from, logit_lens, patched_residuals
 from workbench.evaluation.scrutiny.shares import carried, influence_grid
@@ -126,6 +126,16 @@ def test_influential_features_are_summed_over_positions() -> None:
     assert list(zip(features.layer.tolist(), features.feature.tolist(), strict=True)) == list(totals.index[:5])
     first = nodes[(nodes["layer"] == features.layer[0].item()) & (nodes["feature"] == features.feature[0].item())]
     assert features.positions[0] == set(first["position"])
+
+
+def test_a_cosine_of_pictures_has_an_interval_over_their_cells() -> None:
+    random = torch.Generator().manual_seed(0)
+    one, noise = torch.randn(2, 6, 7, generator=random)
+    assert cosine_interval(one, 3 * one, seed=0) == pytest.approx((1, 1))
+    bounds = cosine_interval(one, one + noise, seed=0)
+    assert bounds is not None
+    assert 0.1 < bounds[0] < cosine_of(one, one + noise) < bounds[1] < 1
+    assert cosine_interval(one, torch.zeros(6, 7), seed=0) is None
 
 
 def test_grids_hold_the_influence_of_the_nodes() -> None:
