@@ -16,11 +16,11 @@ def top(lab: Lab, n: int) -> list[str]:
 
 
 def drag(card: Locator, dx: float, dy: float) -> None:
-    """Drag a card by its upper edge, where it has no button."""
+    """Drag a card by its left edge, where it has neither a field nor a button."""
     box = card.bounding_box()
     assert box is not None
     mouse = card.page.mouse
-    x, y = box["x"] + box["width"] / 2, box["y"] + 5
+    x, y = box["x"] + 4, box["y"] + box["height"] / 2
     mouse.move(x, y)
     mouse.down()
     mouse.move(x + dx, y + dy, steps=6)

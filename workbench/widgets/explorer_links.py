@@ -33,11 +33,7 @@ class LinkedExplorer(ExplorerState):
         Raises:
             ConfigError: the other one is no explorer, or this one.
         """
-        if not isinstance(other, LinkedExplorer) or other is self:
-            what = "itself" if other is self else f"a {type(other).__name__}"
-            raise ConfigError(
-                f"An explorer cannot be linked with {what}: give another one that bench.explore returned."
-            )
+        self._check(other)
         if other in self._partners:
             return
         self._join(other)
@@ -53,6 +49,11 @@ class LinkedExplorer(ExplorerState):
         """Close the widget, and end its links."""
         self.unlink()
         super().close()
+
+    def _check(self, other: object) -> None:
+        if other is self or not isinstance(other, LinkedExplorer):
+            what = "itself" if other is self else f"a {type(other).__name__}"
+            raise ConfigError(f"An explorer cannot be linked with {what}: give another one from bench.explore.")
 
     def _join(self, other: LinkedExplorer) -> None:
         self._partners = (*self._partners, other)

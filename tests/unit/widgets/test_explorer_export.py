@@ -34,7 +34,7 @@ def explorer(graph: Graph) -> GraphExplorer:
     return GraphExplorer(
         graph,
         selected=[two, "t/1"],
-        pinned=[three, "b/0/b_dec/1"] if "b/0/b_dec/1" in graph.row_of_node else [three],
+        pinned=[three, graph.nodes.loc[graph.nodes["kind"] == "bias", "node_id"].iloc[0]],
         supernodes={"a <group>": [one, two]},
         labels={one: 'the "first"'},
         node_threshold=0.5,
@@ -66,7 +66,7 @@ def test_the_file_holds_what_was_chosen(explorer: GraphExplorer, graph: Graph, t
 
 def test_the_widget_downloads_the_same_file(explorer: GraphExplorer, tmp_path: Path) -> None:
     sent: list[tuple[dict[str, Any], list[bytes]]] = []
-    explorer.send = lambda content, buffers=None: sent.append((content, buffers))  # type: ignore[method-assign]
+    explorer.send = lambda content, buffers=None: sent.append((content, buffers))
     explorer._handle_custom_msg({"kind": "request", "id": "1", "method": "schema1", "params": {}}, [])
     assert explorer._answers is not None
     assert explorer._answers.wait(20)

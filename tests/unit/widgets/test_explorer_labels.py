@@ -65,7 +65,7 @@ def test_a_name_that_is_taken_away_leaves_what_the_feature_promotes(bench: wb.Se
     assert one.graph.nodes.set_index("node_id").loc[nodes, "label"].tolist() == ["mine"] * len(nodes)
     one.labels = {}
     assert other.labels == {}
-    assert other.graph.nodes.set_index("node_id").loc[nodes[0], "label"].startswith("→ ")
+    assert str(other.graph.nodes.set_index("node_id").loc[nodes[0], "label"]).startswith("→ ")
     assert bench.labels.human() == {}
 
 

@@ -57,7 +57,7 @@ def test_several_are_linked_and_each_link_can_be_ended(graph: Graph) -> None:
     assert first.linked == (second,)
     assert first.highlighted_ids == ["t/1"]
     second.close()
-    assert first.linked == ()
+    assert not first.linked
     assert first.highlighted_ids == []
     first.unlink()
 
