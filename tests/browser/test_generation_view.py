@@ -23,7 +23,7 @@ class Slow:
     def __init__(self, generating): self.generating = generating
     def __iter__(self):
         for token in self.generating:
-            time.sleep(0.15)
+            time.sleep(0.4)
             yield token
     def cancel(self): self.generating.cancel()
     @property
@@ -88,7 +88,7 @@ def test_a_token_tells_its_alternatives_by_mouse_and_by_keyboard_and_is_chosen_b
 
 def test_the_text_grows_is_stopped_and_begins_anew(steered: Lab) -> None:
     steered.execute(SLOW)
-    texts = GenerationTexts.shown_by(steered, "GenerationView(slowly, settings=Settings(max_new_tokens=60))")
+    texts = GenerationTexts.shown_by(steered, "GenerationView(slowly, settings=Settings(max_new_tokens=20))")
     expect(texts.root).to_have_attribute("data-phase", "running")
     expect(texts.tokens("steered").nth(1)).to_be_visible()
     # The kernel is free meanwhile: the text grows on a thread of its own.
@@ -96,7 +96,7 @@ def test_the_text_grows_is_stopped_and_begins_anew(steered: Lab) -> None:
     texts.stop.click()
     texts.settle()
     expect(texts.root.locator("[data-run=clean] h3")).to_contain_text("stopped")
-    assert 0 < steered.python("len(view.texts['clean'])") < 60
+    assert 0 < steered.python("len(view.texts['clean'])") < 20
     expect(texts.stop).to_be_disabled()
     texts.root.get_by_test_id("max_new_tokens").fill("3")
     texts.root.get_by_test_id("temperature").fill("2")
