@@ -1,6 +1,6 @@
 """Take the pictures of docs/explorer.md: every view of the graph explorer on the default model, in a real JupyterLab.
 
-Usage: python scripts/take_explorer_screenshots.py [FOLDER] [THEME]   (by default docs/images and light)
+Usage: python scripts/take_explorer_screenshots.py [FOLDER [THEME …]]   (by default docs/images and light)
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ explorer
 VIEWS = ("graph", "subgraph", "card", "table", "paths", "diff")
 
 
-def main(folder: Path, theme: str) -> None:
+def main(folder: Path, themes: list[str]) -> None:
     """Start JupyterLab and a browser, and take a picture of every view."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as private, lab_server(Path(private)) as server, started_browser() as browser:
@@ -55,18 +55,19 @@ def main(folder: Path, theme: str) -> None:
         lab.new_notebook(CELLS)
         lab.run_all()
         lab.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
-        lab.set_theme(theme)  # type: ignore[arg-type]
         explorer = lab.output(1).get_by_test_id("graph-explorer")
         explorer.scroll_into_view_if_needed()
-        for view in VIEWS:
-            lab.execute(f"explorer.view = {view!r}")
-            lab.page.wait_for_timeout(2000)  # what the view asks Python for comes, and the layout settles
-            lab.screenshot(explorer, folder / f"explorer-{view}-{theme}.png")
+        for theme in themes:
+            lab.set_theme(theme)  # type: ignore[arg-type]
+            for view in VIEWS:
+                lab.execute(f"explorer.view = {view!r}")
+                lab.page.wait_for_timeout(2000)  # what the view asks Python for comes, and the layout settles
+                lab.screenshot(explorer, folder / f"explorer-{view}-{theme}.png")
         server.stop_kernels()
 
 
 if __name__ == "__main__":
     main(
         Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images",
-        sys.argv[2] if len(sys.argv) > 2 else "light",
+        sys.argv[2:] or ["light"],
     )

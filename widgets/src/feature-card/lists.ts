@@ -53,23 +53,24 @@ export function logits(promoted: Effect[], suppressed: Effect[]): HTMLElement | 
 /** Return the tokens on which the feature fires most often, or null where none are known. */
 export function firesOn(tokens: FiresOn[]): HTMLElement | null {
   if (tokens.length === 0) return null;
-  const full = top(tokens.map((token) => token.count));
-  const rows = tokens.map((one) =>
-    h(
-      "li",
-      {
-        title: `${isolate(visible(one.token))}: ${count(one.count, "time")}, on average ${plain(one.mean_activation)}`,
-      },
-      h("span", "wb-token", visible(one.token)),
-      bar(one.count / full, "plain"),
-      h("span", "card-number", one.count.toLocaleString("en")),
-      h("span", "card-number wb-muted", plain(one.mean_activation)),
-    ),
+  const counted = tokens.filter((one) => one.count !== null);
+  const full = top(counted.map((one) => one.count!));
+  const rows = tokens.map(({ token, count: times, mean_activation: mean }) =>
+    times === null || mean === null
+      ? h("li", {}, h("span", "wb-token", visible(token)))
+      : h(
+          "li",
+          { title: `${isolate(visible(token))}: ${count(times, "time")}, on average ${plain(mean)}` },
+          h("span", "wb-token", visible(token)),
+          bar(times / full, "plain"),
+          h("span", "card-number", times.toLocaleString("en")),
+          h("span", "card-number wb-muted", plain(mean)),
+        ),
   );
   return h(
     "section",
     "card-part",
-    h("h4", {}, "Fires on", h("span", "wb-muted", "times, mean activation")),
+    h("h4", {}, "Fires on", counted.length > 0 && h("span", "wb-muted", "times, mean activation")),
     h("ul", "card-rows card-rows-four", ...rows),
   );
 }

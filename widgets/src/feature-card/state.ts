@@ -24,8 +24,9 @@ export interface Effect {
 
 export interface FiresOn {
   token: string;
-  count: number;
-  mean_activation: number;
+  /** How often, and how strongly: a compact atlas does not say. */
+  count: number | null;
+  mean_activation: number | null;
 }
 
 export interface Neighbour {

@@ -131,6 +131,11 @@ describe("the label", () => {
     expect(view.id("score").textContent).toBe("label by a human, not scored");
   });
 
+  it("names the tokens of a compact atlas, which does not count them", () => {
+    const view = show({ card: { ...CARD, top_tokens: [{ token: " Texas", count: null, mean_activation: null }] } });
+    expect(view.el.textContent).toContain("Fires on·Texas");
+  });
+
   it("that could not be scored says why", () => {
     const view = show({ card: { ...CARD, label_score: null, label_reason: "it fires on no held-out token" } });
     expect(view.id("score").textContent).toBe("label by a rule, not scored: it fires on no held-out token");
