@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -152,11 +153,11 @@ class SlidersState(Widget):
     def _checked_seed(self, seed: object) -> int | None:
         if seed is None:
             return None
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
             raise ConfigError(f"The control's seed is {seed!r}: give a whole number from 0, or None for no control.")
         if self._control is None:
             raise ConfigError("These sliders were made without matched controls: make them with bench.sliders.")
-        return seed
+        return int(seed)
 
 
 def _members(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
