@@ -64,11 +64,12 @@ export class Header {
     fill(
       this.#badges,
       card.kind !== undefined && badge(card.kind, KINDS[card.kind] ?? "", card.kind),
-      card.family ? badge(card.family, "family") : null,
+      card.family && card.family !== card.kind ? badge(card.family, "family") : null,
     );
     this.#badges.hidden = this.#badges.childElementCount === 0;
     this.#drawScore(card, label);
-    const of = [card.model, card.clt].filter((text) => text).join(" · ");
+    // A CLT that ships has the name of its model.
+    const of = [...new Set([card.model, card.clt])].filter((text) => text).join(" · ");
     fill(this.#facts, h("span", {}, facts(card).join(" · ")), of && h("bdi", {}, of));
     this.#steer.hidden = !state.canSteer;
     this.#steer.disabled = !state.online || state.steering;

@@ -179,3 +179,9 @@ def test_a_threshold_or_shapes_that_cannot_be_are_told() -> None:
         classify(np.zeros((1, 2, 2)), range(2), range(2), min_score=2)
     with pytest.raises(ConfigError, match="3 × 2 operands"):
         classify(np.zeros((1, 2, 2)), range(3), range(2))
+
+
+def test_where_the_last_digit_tells_the_operand_no_family_of_last_digits_is_named() -> None:
+    digits = np.arange(10)
+    grids = np.stack([np.isin(digits, [3])[:, None] & (digits >= 0), (digits == 3)[:, None] & (digits == 5)])
+    assert classify(grids.astype(float), digits, digits)["family"].tolist() == ["one operand near x", "exact pair"]
