@@ -8,9 +8,9 @@ few; the best of M templates explains about 2·ln(M)/n of n cells of noise, and 
     score = R² of the family's best template − 2·ln(M)/n
 
 The family of the highest score wins if the score reaches ``min_score``; otherwise the grid is of no family. What a
-score cannot do: tell "ends in 3" from "is 3" where the last digit tells the operand, as among 0 to 9; there the families
-of operands' last digits are not tried. And a grid with one active cell is an exact pair whatever made it so: see
-``OperandGrids.shuffled``.
+score cannot do: tell "ends in 3" from "is 3" where the last digit tells the operand, as among 0 to 9; there the
+families of last digits of operands are not tried. And a grid with one active cell is an exact pair whatever made it so:
+see ``OperandGrids.shuffled``.
 
 Source of the families: Lindsey et al., "On the Biology of a Large Language Model" (2025), section "Addition".
 """

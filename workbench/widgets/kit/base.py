@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
+import traitlets
 
 from workbench.widgets.kit.requests import Answers, Method
 
@@ -70,6 +72,18 @@ class Widget(anywidget.AnyWidget):
         super().__init__(**traits)
         answers = self._answers = Answers(self.methods(), self._send_reply, name=type(self).__name__)
         self.on_msg(lambda widget, message, buffers: answers.receive(message))
+
+    def add_traits(self, **traits: Any) -> None:
+        """Add traits, of which anywidget's id also names the version of the styles.
+
+        The page keeps one style sheet an id. A notebook that was stored by an older version brings its own, and under
+        the same name the last one to arrive would dress the widgets of both.
+        """
+        if "_anywidget_id" in traits:
+            version = hashlib.sha256(str(self._css).encode()).hexdigest()[:12]
+            name = f"{type(self).__module__}.{type(self).__name__}"
+            traits["_anywidget_id"] = traitlets.Unicode(f"{name}.{version}").tag(sync=True)
+        super().add_traits(**traits)
 
     def methods(self) -> Mapping[str, Method]:
         """Return what JavaScript may ask: method name → function of the request's params."""
