@@ -69,6 +69,4 @@ def main(folder: Path, themes: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images", tuple(sys.argv[2:]) or ("light", "dark")
-    )
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images", tuple(sys.argv[2:]) or ("light", "dark"))

@@ -2,11 +2,11 @@
 
 import type { AnyModel } from "@anywidget/types";
 import type { WireColumns } from "../kit/binary";
+import { History } from "../kit/history";
 import { type AskOptions, messageOf, NoKernel, type Reply, Requests, Superseded } from "../kit/requests";
 import { type Facts, factsOf, type Graph, type Info, readGraph } from "./data";
 import { nameOf } from "./describe";
 import { freeName, type Group, grouped, groupOf, renamed, without } from "./groups";
-import { History } from "./history";
 import { type Difference, readDifference } from "./panes/diff-data";
 import { type Shown, shown } from "./prune";
 

@@ -3,6 +3,7 @@
 import type { Host } from "@anywidget/types";
 import { h, on } from "../kit/dom";
 import { claimKeys } from "../kit/keyboard";
+import { Tabs } from "../kit/tabs";
 import { type Colours, watchTheme } from "../kit/theme";
 import { Collector } from "./collector";
 import { sentence } from "./describe";
@@ -17,7 +18,6 @@ import { SearchBox } from "./searchbox";
 import { FullScreen, Handle } from "./size";
 import { Stage } from "./stage";
 import type { Change, State } from "./state";
-import { Tabs } from "./tabs";
 import { Toolbar } from "./toolbar";
 import { Tooltip } from "./tooltip";
 import { ZoomBar } from "./zoombar";

@@ -1,9 +1,9 @@
 /** The InterventionSliders widget: factors of feature activations, and what the model's next token makes of them. */
 
 import type { AnyModel, RenderProps } from "@anywidget/types";
-import { History } from "../graph-explorer/history";
 import { copy } from "../kit/clipboard";
 import { fill, h } from "../kit/dom";
+import { History } from "../kit/history";
 import { connection, watchConnection } from "../kit/kernel";
 import { claimKeys } from "../kit/keyboard";
 import { Notice } from "../kit/notice";

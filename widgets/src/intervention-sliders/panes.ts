@@ -1,8 +1,8 @@
 /** What follows from the edits: the next token, the features downstream, dose and response; one of them is shown. */
 
 import type { AnyModel } from "@anywidget/types";
-import { Tabs } from "../graph-explorer/tabs";
 import { fill, h } from "../kit/dom";
+import { Tabs } from "../kit/tabs";
 import { Bars } from "./bars";
 import { Changes } from "./changes";
 import { CurvePane } from "./curve";

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { Tabs } from "../../src/graph-explorer/tabs";
+import { Tabs } from "../../src/kit/tabs";
 
 const panel = () => document.createElement("div");
 const press = (element: Element, key: string) =>

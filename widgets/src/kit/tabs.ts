@@ -1,7 +1,7 @@
 /** The strip of tabs over the left area, one for each pane; a single one needs none. */
 
-import { h, uid } from "../kit/dom";
-import { onKeys } from "../kit/keyboard";
+import { h, uid } from "./dom";
+import { onKeys } from "./keyboard";
 
 export interface Tab {
   key: string;

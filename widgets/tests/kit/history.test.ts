@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { History } from "../../src/graph-explorer/history";
+import { History } from "../../src/kit/history";
 
 /** Two values that tell the history of every change, as the state does. */
 function store() {
