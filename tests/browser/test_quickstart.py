@@ -62,7 +62,7 @@ def test_the_stored_quickstart_can_be_read_without_running_a_cell(lab: Lab) -> N
     assert colours_drawn(graph.locator("canvas").first) > 20
     # What needs no Python works: the node under the pointer and its edges.
     point_at(lab, NAMES)
-    expect(graph.get_by_test_id("tooltip")).to_contain_text("Ol")
+    expect(graph.get_by_test_id("tooltip")).to_contain_text("El")
 
     bars = sliders(lab)
     expect(bars.locator("tr[data-before][data-after]").first).to_contain_text("Mary")

@@ -71,12 +71,12 @@ def print_summary(
     out.print(tokens, "")
 
     strongest = table(
-        "The strongest features", layer="right", feature="right", position="left", influence="right", promotes="left"
+        "The strongest features", layer="right", feature="right", position="left", influence="right", label="left"
     )
     features = pruned.nodes[pruned.nodes["kind"] == "feature"].nlargest(10, "influence")
     for row in features.to_dict("records"):
-        place, promotes = f"{row['position']} {row['token']!r}", row["label"].removeprefix("→ ")
-        strongest.add_row(str(row["layer"]), str(row["feature"]), place, f"{row['influence']:.3f}", promotes)
+        place = f"{row['position']} {row['token']!r}"
+        strongest.add_row(str(row["layer"]), str(row["feature"]), place, f"{row['influence']:.3f}", row["label"])
     out.print(strongest, "")
 
     paths = table("The strongest paths from a token through features to the first target", share="right", path="left")
