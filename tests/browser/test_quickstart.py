@@ -38,19 +38,18 @@ def point_at(lab: Lab, node_id: str) -> None:
     view.hover(node_id)
 
 
-def colours_drawn(canvas: Locator) -> int:
-    """Return how many colours a canvas shows; an empty one shows one."""
-    return int(
-        canvas.evaluate(
-            """canvas => {
-                const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-                const colours = new Set();
-                for (let i = 0; i < data.length; i += 4) {
-                    colours.add((data[i] << 24) | (data[i + 1] << 16) | (data[i + 2] << 8) | data[i + 3]);
-                }
-                return colours.size;
-            }"""
-        )
+def wait_until_drawn(graph: Locator) -> None:
+    """Wait until a canvas shows many colours: edges are drawn some at a time, and an empty canvas shows one colour."""
+    graph.page.wait_for_function(
+        """root => [...root.querySelectorAll('canvas')].some(canvas => {
+            const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            const colours = new Set();
+            for (let i = 0; i < data.length; i += 4) {
+                colours.add((data[i] << 24) | (data[i + 1] << 16) | (data[i + 2] << 8) | data[i + 3]);
+            }
+            return colours.size > 20;
+        })""",
+        arg=graph.element_handle(),
     )
 
 
@@ -59,7 +58,7 @@ def test_the_stored_quickstart_can_be_read_without_running_a_cell(lab: Lab) -> N
 
     graph = explorer(lab)
     assert int(graph.get_attribute("data-nodes") or 0) > 100
-    assert colours_drawn(graph.locator("canvas").first) > 20
+    wait_until_drawn(graph)
     # What needs no Python works: the node under the pointer and its edges.
     point_at(lab, NAMES)
     expect(graph.get_by_test_id("tooltip")).to_contain_text("El")
