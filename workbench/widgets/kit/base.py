@@ -80,7 +80,7 @@ class Widget(anywidget.AnyWidget):
         the same name the last one to arrive would dress the widgets of both.
         """
         if "_anywidget_id" in traits:
-            version = hashlib.sha256(str(self._css).encode()).hexdigest()[:12]
+            version = hashlib.sha256(str(getattr(self, "_css", "")).encode()).hexdigest()[:12]
             name = f"{type(self).__module__}.{type(self).__name__}"
             traits["_anywidget_id"] = traitlets.Unicode(f"{name}.{version}").tag(sync=True)
         super().add_traits(**traits)
