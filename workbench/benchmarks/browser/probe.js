@@ -60,7 +60,7 @@
 
   /**
    * From now on time every event of a type until the end of the frame in which an attribute of something inside an
-   * element has changed. An event that comes before the answer to the one before it starts the clock anew.
+   * element has another value: to write the same one again is no answer. An event that comes before the answer to the one before it starts the clock anew.
    */
   probe.until = (type, element, attribute) => {
     const samples = [];
@@ -70,13 +70,14 @@
     const listener = ({ timeStamp }) => {
       since = timeStamp;
     };
-    const observer = new MutationObserver(() => {
-      if (since === null) return;
+    const observer = new MutationObserver((changes) => {
+      const changed = changes.some(({ target, oldValue }) => target.getAttribute(attribute) !== oldValue);
+      if (since === null || !changed) return;
       const began = since;
       since = null;
       afterFrame((now) => samples.push({ ms: now - began }));
     });
-    observer.observe(element, { subtree: true, attributeFilter: [attribute] });
+    observer.observe(element, { subtree: true, attributeFilter: [attribute], attributeOldValue: true });
     addEventListener(type, listener, true);
     probe.stop = () => {
       removeEventListener(type, listener, true);
