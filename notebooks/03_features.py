@@ -157,19 +157,18 @@ found.head(6).round(3)
 # All sums of two digits, each feature's activation at the last token as a picture. Each grid is compared with templates
 # of the families that the addition study describes: one operand near a value, a sum that ends in a digit, an exact pair,
 # and so on; the score is the share of its variance that the best template explains, noise subtracted. The control has
-# the same cells in random order. It is what shows that a grid with one or two active cells says nothing: those look like
-# exact pairs in any order, so they are left out here.
+# the same cells in random order. It shows why features with one or two active cells are left out (`min_active`): those
+# look like an exact pair in any order.
 
 # %%
-grids = gemma.operands(template="{a} + {b} = ", a=range(10), b=range(10), progress=False)
-
-
-def counted(families):
-    """Return how many grids with at least three active cells of the hundred belong to each family."""
-    return families.loc[families["active"] > 0.025, "family"].value_counts()
-
-
-pd.DataFrame({"measured": counted(grids.families()), "shuffled": counted(grids.shuffled().families())}).fillna(0).astype(int)
+grids = gemma.operands(template="{a} + {b} = ", a=range(10), b=range(10), min_active=0.03, progress=False)
+families = pd.DataFrame(
+    {
+        "measured": grids.families()["family"].value_counts(),
+        "shuffled": grids.shuffled().families()["family"].value_counts(),
+    }
+)
+families.fillna(0).astype(int)
 
 # %%
 wb.OperandGrid(grids, sort="score")

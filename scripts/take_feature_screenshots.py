@@ -38,7 +38,7 @@ wb.TokenStrip(
 )
 """,
     """
-grids = bench.operands(template="{a} + {b} = ", a=range(10), b=range(10), progress=False)
+grids = bench.operands(template="{a} + {b} = ", a=range(10), b=range(10), min_active=0.03, progress=False)
 wb.OperandGrid(grids, sort="score")
 """,
 ]
