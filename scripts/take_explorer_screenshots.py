@@ -1,20 +1,14 @@
 """Take the pictures of docs/explorer.md: every view of the graph explorer on the default model, in a real JupyterLab.
 
-Usage: python scripts/take_explorer_screenshots.py [FOLDER [THEME …]]   (by default docs/images and light)
+Usage: python scripts/take_explorer_screenshots.py [FOLDER] [--theme light]   (by default docs/images, both themes)
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from pathlib import Path
 
-from workbench.benchmarks.browser.chromium import started_browser
-from workbench.benchmarks.browser.lab import Lab
-from workbench.benchmarks.browser.server import lab_server
-from workbench.benchmarks.browser.traffic import Traffic
+from pictures import folder_and_themes, hide_files, opened_lab
 
-ROOT = Path(__file__).parents[1]
 # The name that comes twice is not the answer; with the other name twice, the answer changes.
 CELLS = [
     """
@@ -47,14 +41,10 @@ VIEWS = ("graph", "subgraph", "card", "table", "paths", "diff")
 
 def main(folder: Path, themes: list[str]) -> None:
     """Start JupyterLab and a browser, and take a picture of every view."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as private, lab_server(Path(private)) as server, started_browser() as browser:
-        context = browser.new_context(viewport={"width": 1400, "height": 1000})
-        context.set_default_timeout(120_000)
-        lab = Lab(context.new_page(), server, Traffic(context), name="pictures")
+    with opened_lab() as lab:
         lab.new_notebook(CELLS)
         lab.run_all()
-        lab.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+        hide_files(lab)
         explorer = lab.output(1).get_by_test_id("graph-explorer")
         explorer.scroll_into_view_if_needed()
         for theme in themes:
@@ -63,11 +53,7 @@ def main(folder: Path, themes: list[str]) -> None:
                 lab.execute(f"explorer.view = {view!r}")
                 lab.page.wait_for_timeout(2000)  # what the view asks Python for comes, and the layout settles
                 lab.screenshot(explorer, folder / f"explorer-{view}-{theme}.png")
-        server.stop_kernels()
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images",
-        sys.argv[2:] or ["light"],
-    )
+    main(*folder_and_themes(__doc__))

@@ -1,20 +1,14 @@
 """Take the pictures of docs/atlas.md and docs/features.md: a feature's card, a coloured text, operand grids.
 
-Usage: python scripts/take_feature_screenshots.py [FOLDER] [THEME …]   (by default docs/images, light and dark)
+Usage: python scripts/take_feature_screenshots.py [FOLDER] [--theme light]   (by default docs/images, both themes)
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from pathlib import Path
 
-from workbench.benchmarks.browser.chromium import started_browser
-from workbench.benchmarks.browser.lab import Lab
-from workbench.benchmarks.browser.server import lab_server
-from workbench.benchmarks.browser.traffic import Traffic
+from pictures import folder_and_themes, hide_files, opened_lab
 
-ROOT = Path(__file__).parents[1]
 PICTURES = ("feature-card", "token-strip", "operand-grid")
 CELLS = [
     """
@@ -44,16 +38,12 @@ wb.OperandGrid(grids, sort="score")
 ]
 
 
-def main(folder: Path, themes: tuple[str, ...]) -> None:
+def main(folder: Path, themes: list[str]) -> None:
     """Start JupyterLab and a browser, and take a picture of every widget."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as private, lab_server(Path(private)) as server, started_browser() as browser:
-        context = browser.new_context(viewport={"width": 1400, "height": 1000})
-        context.set_default_timeout(600_000)
-        lab = Lab(context.new_page(), server, Traffic(context), name="pictures")
+    with opened_lab() as lab:
         lab.new_notebook(CELLS)
         lab.run_all()
-        lab.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+        hide_files(lab)
         for theme in themes:
             lab.set_theme(theme)  # type: ignore[arg-type]
             for cell, name in enumerate(PICTURES, start=1):
@@ -61,8 +51,7 @@ def main(folder: Path, themes: tuple[str, ...]) -> None:
                 widget.scroll_into_view_if_needed()
                 lab.page.wait_for_timeout(1000)
                 lab.screenshot(widget, folder / f"{name}-{theme}.png")
-        server.stop_kernels()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images", tuple(sys.argv[2:]) or ("light", "dark"))
+    main(*folder_and_themes(__doc__))

@@ -1,20 +1,14 @@
 """Take the pictures of docs/interventions.md: sliders and a steered text on the default model, in a real JupyterLab.
 
-Usage: python scripts/take_intervention_screenshots.py [FOLDER] [THEME …]   (by default docs/images, light and dark)
+Usage: python scripts/take_intervention_screenshots.py [FOLDER] [--theme light]   (by default docs/images, both themes)
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from pathlib import Path
 
-from workbench.benchmarks.browser.chromium import started_browser
-from workbench.benchmarks.browser.lab import Lab
-from workbench.benchmarks.browser.server import lab_server
-from workbench.benchmarks.browser.traffic import Traffic
+from pictures import folder_and_themes, hide_files, opened_lab
 
-ROOT = Path(__file__).parents[1]
 # The name that comes twice is not the answer: which features carry it?
 CELLS = [
     """
@@ -41,16 +35,12 @@ view
 ]
 
 
-def main(folder: Path, themes: tuple[str, ...]) -> None:
+def main(folder: Path, themes: list[str]) -> None:
     """Start JupyterLab and a browser, and take a picture of every pane."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as private, lab_server(Path(private)) as server, started_browser() as browser:
-        context = browser.new_context(viewport={"width": 1400, "height": 1000})
-        context.set_default_timeout(600_000)
-        lab = Lab(context.new_page(), server, Traffic(context), name="pictures")
+    with opened_lab() as lab:
         lab.new_notebook(CELLS)
         lab.run_all()
-        lab.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+        hide_files(lab)
         lab.execute("sliders.wait(); sliders.sweep(features[0]); view.wait()")
         lab.execute("view.chosen = ('steered', view.parts_at or 0)")
         for theme in themes:
@@ -65,8 +55,7 @@ def main(folder: Path, themes: tuple[str, ...]) -> None:
             view.scroll_into_view_if_needed()
             lab.page.wait_for_timeout(500)
             lab.screenshot(view, folder / f"generation-{theme}.png")
-        server.stop_kernels()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images", tuple(sys.argv[2:]) or ("light", "dark"))
+    main(*folder_and_themes(__doc__))

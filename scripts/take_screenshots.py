@@ -1,22 +1,17 @@
 """Take the pictures of README.md: the quickstart, run in a real JupyterLab, light and dark.
 
-Usage: python scripts/take_screenshots.py [FOLDER]   (by default docs/images)
+Usage: python scripts/take_screenshots.py [FOLDER] [--theme light]   (by default docs/images, both themes)
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from pathlib import Path
 
+from pictures import ROOT, folder_and_themes, hide_files, opened_lab
 from playwright.sync_api import Locator
 
-from workbench.benchmarks.browser.chromium import started_browser
 from workbench.benchmarks.browser.lab import Lab
-from workbench.benchmarks.browser.server import lab_server
-from workbench.benchmarks.browser.traffic import Traffic
 
-ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "notebooks" / "00_quickstart.ipynb"
 EXPLORER, SLIDERS, MAP = 8, 12, 20
 
@@ -42,21 +37,16 @@ def take(lab: Lab, folder: Path, theme: str) -> None:
     lab.screenshot(lab.output(MAP), folder / f"map-{theme}.png")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, themes: list[str]) -> None:
     """Start JupyterLab and a browser, and take every picture."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as private, lab_server(Path(private)) as server, started_browser() as browser:
-        context = browser.new_context(viewport={"width": 1500, "height": 1000})
-        context.set_default_timeout(60_000)
-        lab = Lab(context.new_page(), server, Traffic(context), name="pictures")
+    with opened_lab(width=1500) as lab:
         lab.open_notebook(QUICKSTART)
         lab.run_all()
-        lab.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
-        for theme in ("light", "dark"):
+        hide_files(lab)
+        for theme in themes:
             lab.set_theme(theme)  # type: ignore[arg-type]
             take(lab, folder, theme)
-        browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
+    main(*folder_and_themes(__doc__))
