@@ -24,7 +24,7 @@ from workbench.features.owner import FeatureOwner
 from workbench.interventions import AnyEdit, Intervention, Mode
 from workbench.models import LoadedModel, load_model
 from workbench.widgets import FeatureCard, GenerationView, GraphExplorer, InterventionSliders
-from workbench.widgets.atlas_card import atlas_card
+from workbench.widgets.atlas_card import AtlasCards, atlas_card
 from workbench.widgets.explorer_atlas import densities
 from workbench.widgets.explorer_labels import SharedLabels
 from workbench.widgets.generation_view import Settings
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import PreTrainedTokenizerBase
 
-    from workbench.features.atlas import Atlas
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Session(FeatureOwner, HypothesisOwner):
             AtlasError: there is no atlas yet.
             ConfigError: there is no such feature.
         """
-        return self._card(self.atlas, layer, feature)
+        return atlas_card(self.atlas, layer, feature, attribute=self.attribute, sliders=self.sliders)
 
     def attribute(
         self,
@@ -202,17 +201,7 @@ class Session(FeatureOwner, HypothesisOwner):
         atlas = self.find_atlas()
         if atlas is not None and "density" not in options:
             options["density"] = densities(atlas)
-        return GraphExplorer(graph, **{"clt": self.clt, "given": self.labels, "cards": self._find_card, **options})
-
-    def _find_card(self, layer: int, feature: int, *, into: FeatureCard | None) -> FeatureCard:
-        """Return a card from the atlas that there is, without building one."""
-        atlas = self.find_atlas()
-        if atlas is None:
-            raise self.no_atlas()
-        return self._card(atlas, layer, feature, into=into)
-
-    def _card(self, atlas: Atlas, layer: int, feature: int, *, into: FeatureCard | None = None) -> FeatureCard:
-        return atlas_card(atlas, layer, feature, attribute=self.attribute, sliders=self.sliders, into=into)
+        return GraphExplorer(graph, **{"clt": self.clt, "given": self.labels, "cards": AtlasCards(self), **options})
 
     def intervene(
         self,

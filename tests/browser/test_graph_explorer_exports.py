@@ -16,12 +16,6 @@ from workbench.benchmarks.browser.lab import Lab
 from .strange import MARKUP
 from .views import Dialogs, ExplorerView
 
-# A small text, so that the atlas of the tiny model is there in a moment.
-ATLAS = """
-from atlas_brute_force import CORPUS, PLAN
-bench.build_atlas(corpus=CORPUS, plan=PLAN, progress=False).wait()
-"""
-
 
 @pytest.fixture
 def apart(tiny: Lab, tmp_path: Path) -> Iterator[Lab]:
@@ -168,10 +162,9 @@ def test_the_card_of_the_selected_feature_stands_in_the_explorer(apart: Lab) -> 
     hint, card = view.root.get_by_test_id("card-hint"), view.root.get_by_test_id("feature-card")
     expect(hint).to_have_text("Select a feature to see its card.")
     apart.execute("explorer.selected = features[0]")
-    expect(hint).to_contain_text("build it with bench.build_atlas() or `workbench atlas tiny --model")
-    apart.execute("explorer.selected = ()")
-    apart.execute(ATLAS)
-    apart.execute("explorer.selected = features[0]")
+    expect(hint).to_contain_text("Cards are made from an atlas, and this CLT has none.")
+    assert apart.python("bench.atlas_build is None")
+    view.root.get_by_test_id("card-compute").click()
     expect(card).to_have_attribute("data-feature", "/".join(first.split("/")[1:3]), timeout=60_000)
     expect(hint).to_be_hidden()
     apart.execute("explorer.selected = features[1]")

@@ -13,6 +13,7 @@ from workbench.attribution import Graph
 from workbench.errors import ConfigError
 from workbench.features.atlas import Atlas
 from workbench.features.atlas.encode import encode
+from workbench.features.atlas.shelf import AtlasBuild
 from workbench.widgets.feature_card import FeatureCard, Tried
 from workbench.widgets.intervention_sliders import InterventionSliders
 
@@ -23,6 +24,40 @@ class _Attribute(Protocol):
 
 class _Sliders(Protocol):
     def __call__(self, graph: Graph, *, nodes: pd.DataFrame) -> InterventionSliders: ...
+
+
+class _Session(Protocol):
+    @property
+    def attribute(self) -> _Attribute: ...
+    @property
+    def sliders(self) -> _Sliders: ...
+    @property
+    def atlas_build(self) -> AtlasBuild | None: ...
+    def find_atlas(self) -> Atlas | None: ...
+    def build_atlas(self, *, small: bool) -> AtlasBuild: ...
+
+
+class AtlasCards:
+    """What an explorer makes cards from: the atlas of a session, or a small one that is built when it is asked for."""
+
+    def __init__(self, session: _Session) -> None:
+        self._session = session
+
+    def card(self, layer: int, feature: int, *, into: FeatureCard | None) -> FeatureCard | None:
+        """Return a card from the atlas that there is; None where there is none."""
+        atlas, session = self._session.find_atlas(), self._session
+        if atlas is None:
+            return None
+        return atlas_card(atlas, layer, feature, attribute=session.attribute, sliders=session.sliders, into=into)
+
+    @property
+    def build(self) -> AtlasBuild | None:
+        """The session's build, if one was begun."""
+        return self._session.atlas_build
+
+    def begin(self) -> AtlasBuild:
+        """Begin to build a small atlas, or return the build at work."""
+        return self._session.build_atlas(small=True)
 
 
 def atlas_card(

@@ -17,7 +17,7 @@ from workbench.clt import CLT
 from workbench.errors import ConfigError
 from workbench.features.atlas.given_labels import GivenLabels, Key
 from workbench.files import atomic_file
-from workbench.widgets.explorer_card import ExplorerCard, MakeCard
+from workbench.widgets.explorer_card import Cards, ExplorerCard
 from workbench.widgets.explorer_diff import difference_from, drawn_difference
 from workbench.widgets.explorer_export import schema1_text, snippet
 from workbench.widgets.explorer_labels import SharedLabels
@@ -55,7 +55,7 @@ class GraphExplorer(LinkedExplorer, bundle="graph-explorer"):
         height: height in CSS pixels; never more than the window's.
         given: the labels that people gave to features of the CLT, which then go both ways: a name that is given to a
             feature here is kept, and all explorers and cards of the CLT show it.
-        cards: makes feature cards, see :class:`workbench.widgets.explorer_card.MakeCard`.
+        cards: makes feature cards, see :class:`workbench.widgets.explorer_card.Cards`.
         other: a second graph to compare with, or the difference of both; the view ``"diff"`` shows it.
         view: what to show first, one of :data:`VIEWS`.
 
@@ -105,7 +105,7 @@ class GraphExplorer(LinkedExplorer, bundle="graph-explorer"):
         density: Mapping[tuple[int, int], float] | None = None,
         height: int = 560,
         given: GivenLabels | None = None,
-        cards: MakeCard | None = None,
+        cards: Cards | None = None,
         other: Graph | GraphDifference | None = None,
         view: str = "graph",
     ) -> None:
@@ -206,7 +206,7 @@ class GraphExplorer(LinkedExplorer, bundle="graph-explorer"):
         shown = prompt if len(prompt) <= 40 else f"{prompt[:39]}…"
         return f"GraphExplorer(graph of {shown!r}: {len(self._graph.nodes):,} nodes, {self._graph.n_edges:,} edges)"
 
-    def _card_of(self, params: Mapping[str, Any]) -> str:
+    def _card_of(self, params: Mapping[str, Any]) -> str | dict[str, Any]:
         assert self._card is not None
         return self._card.answer(params)
 

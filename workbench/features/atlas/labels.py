@@ -227,7 +227,7 @@ def _exchanged(rules: list[Rule | None]) -> list[Rule | None]:
 
 def _sets(chosen: Counts, score: Float[np.ndarray, " feature"]) -> list[tuple[int, tuple[int, ...], float]]:
     features, first = np.unique(chosen.feature, return_index=True)
-    ends = np.r_[first[1:], len(chosen.feature)]
+    ends = np.r_[first, len(chosen.feature)][1:]
     return [
         (int(feature), tuple(chosen.token[start:end].tolist()), float(score[feature]))
         for feature, start, end in zip(features, first, ends, strict=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import AtlasError
 from workbench.features.atlas.atlas import Atlas
 from workbench.features.atlas.given_labels import GivenLabels
 from workbench.features.atlas.shelf import AtlasBuild, Shelf
@@ -32,7 +31,8 @@ class AtlasOwner:
         """What is known of every feature: cards, labels, search; see :class:`workbench.features.atlas.Atlas`.
 
         The full atlas from the cache; where there is none, the compact one beside the CLT, while the full one is built
-        in the background (once a session; ``WORKBENCH_ATLAS_BUILD=0`` keeps it from that).
+        in the background (once a session; ``WORKBENCH_ATLAS_BUILD=0`` keeps it from that). A small one, which somebody
+        asked for, serves as it is.
 
         Raises:
             AtlasError: there is none yet (the message says how far the build is), or it is damaged.
@@ -53,17 +53,14 @@ class AtlasOwner:
         """The labels that people gave to features of this CLT, with or without an atlas; all explorers share them."""
         return self._shelf.labels
 
-    def no_atlas(self) -> AtlasError:
-        """Return what to say where ``find_atlas`` finds none: how to build one, or how far it is."""
-        return self._shelf.missing()
-
-    def build_atlas(self, **options: Any) -> AtlasBuild:
+    def build_atlas(self, *, small: bool = False, **options: Any) -> AtlasBuild:
         """Begin to build the atlas in the background, or return the build at work; ``.wait()`` waits for it.
 
         Args:
+            small: read 20,000 tokens only, a minute or two on two cores. It serves where there is no other one.
             options: of :func:`workbench.features.atlas.build_atlas`, such as ``tokens`` and ``corpus``.
         """
-        return self._shelf.start(**options)
+        return self._shelf.start(small=small, **options)
 
     @cached_property
     def _shelf(self) -> Shelf:

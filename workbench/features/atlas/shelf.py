@@ -18,11 +18,15 @@ from workbench.features.atlas.given_labels import FILE as LABELS
 from workbench.features.atlas.given_labels import GivenLabels
 from workbench.features.atlas.identity import clt_hash
 from workbench.features.atlas.places import atlas_folder, compact_atlas
+from workbench.features.atlas.plan import AtlasPlan
 from workbench.features.atlas.store import FILE
 from workbench.models import LoadedModel
 
 # Set to 0 it keeps a session from building by itself.
 VARIABLE = "WORKBENCH_ATLAS_BUILD"
+# A small atlas is made while somebody waits for a card: a minute or two on two cores.
+SMALL = "small"
+SMALL_TOKENS, SMALL_PLAN = 20_000, AtlasPlan(sample_tokens=4_096, held_out_tokens=4_096)
 _log = logging.getLogger(__name__)
 
 
@@ -122,15 +126,15 @@ class Shelf:
         self._atlas: Atlas | None = None
 
     def find(self) -> Atlas | None:
-        """Return the full atlas, else the compact one, else None.
+        """Return the full atlas, else the compact one, else a small one, else None.
 
         Raises:
             AtlasError: what lies there is damaged or of another model, CLT or version.
         """
-        if self._atlas is None or not self._atlas.complete:
-            full, compact = self.folder / FILE, compact_atlas(self.clt_name)
-            path = self.folder if full.is_file() else compact
-            if path is not None and (self._atlas is None or full.is_file()):
+        if self._atlas is None or self._atlas.file.path != self.folder / FILE:
+            here = (self.folder / FILE, compact_atlas(self.clt_name), self.folder / SMALL / FILE)
+            path = next((path for path in here if path is not None and path.is_file()), None)
+            if path is not None and (self._atlas is None or self._atlas.file.path != path):
                 self._atlas = Atlas.open(path, model=self.model, clt=self.clt)
         return self._atlas
 
@@ -180,17 +184,20 @@ class Shelf:
             "wait with bench.atlas_build.wait()."
         )
 
-    def start(self, **options: Any) -> AtlasBuild:
+    def start(self, *, small: bool = False, **options: Any) -> AtlasBuild:
         """Begin a build in the background, or return the one at work.
 
         Args:
+            small: of few tokens, to serve until there is another one.
             options: of :func:`workbench.features.atlas.build_atlas`.
         """
         if self.build is None or not self.build.running:
+            sizes = {"tokens": SMALL_TOKENS, "plan": SMALL_PLAN, "progress": False} if small else {}
+            folder = self.folder / SMALL if small else self.folder
 
             def build(**callbacks: Any) -> Atlas | None:
                 return build_atlas(
-                    self.model, self.clt, **{"clt_name": self.clt_name, "out": self.folder, **options, **callbacks}
+                    self.model, self.clt, **{"clt_name": self.clt_name, "out": folder, **sizes, **options, **callbacks}
                 )
 
             self.build = AtlasBuild(build)

@@ -96,6 +96,20 @@ def test_sessions_can_be_kept_from_building(bench: wb.Session, monkeypatch: pyte
     assert bench.atlas_build is None
 
 
+def test_a_small_atlas_serves_until_there_is_another_one(bench: wb.Session, built: Atlas) -> None:
+    small = bench.build_atlas(small=True, **OPTIONS, tokens=500).wait(600)
+    assert small is not None
+    found = bench.find_atlas()
+    assert found is not None
+    assert found.info["n_tokens"] < built.info["n_tokens"]
+    # No other one is begun by asking for this one, and a label is given to the CLT.
+    assert bench.atlas is found
+    found.set_label(0, 3, "mine")
+    put_full_atlas(built)
+    assert bench.atlas.info["n_tokens"] == built.info["n_tokens"]
+    assert bench.atlas.card(0, 3).label == "mine"
+
+
 def test_a_compact_atlas_beside_the_clt_serves_until_the_full_one_is_there(
     model: LoadedModel, clt: CLT, built: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,14 +136,10 @@ def test_graphs_are_labelled_by_the_atlas(bench: wb.Session, built: Atlas) -> No
     assert features["label"].tolist() == expected
 
 
-def test_an_explorer_shows_one_card_feature_after_feature(
-    bench: wb.Session, built: Atlas, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WORKBENCH_ATLAS_BUILD", "0")
+def test_an_explorer_shows_one_card_feature_after_feature(bench: wb.Session, built: Atlas) -> None:
     explorer = bench.explore(bench.attribute(tiny_prompt(), progress=False))
     asked = {"layer": 0, "feature": 3}
-    with pytest.raises(AtlasError, match=r"no atlas of the CLT 'tiny': build it with bench\.build_atlas\(\) or `workb"):
-        explorer.methods()["card"](asked)
+    assert explorer.methods()["card"](asked) == {"stage": "none"}
     put_full_atlas(built)
     found = explorer.methods()["card"](asked)
     card = explorer._card.widget  # type: ignore[union-attr]

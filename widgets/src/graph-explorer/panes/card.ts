@@ -1,4 +1,7 @@
-/** The feature card of the node that was selected last: a widget of its own, which Python makes from the atlas. */
+/**
+ * The feature card of the node that was selected last: a widget of its own, which Python makes from the atlas. Where
+ * there is no atlas it can be computed: what comes instead of a card is how far that is.
+ */
 
 import type { Host } from "@anywidget/types";
 import { fill, h } from "../../kit/dom";
@@ -7,6 +10,16 @@ import { FEATURE } from "../data";
 import type { MakePane, Pane } from "../panes";
 import type { Change, State } from "../state";
 
+/** How far the atlas is that cards are made from. */
+interface Build {
+  stage: "none" | "text" | "features" | "done" | "stopped";
+  done?: number;
+  seconds_left?: number | null;
+}
+
+/** How often to ask how far a build is, in milliseconds. */
+const PERIOD = 1000;
+
 class CardPane implements Pane {
   readonly key = "card";
   readonly name = "Card";
@@ -14,17 +27,23 @@ class CardPane implements Pane {
   readonly #state: State;
   readonly #host: Host | undefined;
   readonly #hint = h("p", { class: "wbx-hint", role: "status", testid: "card-hint" });
+  readonly #bar = h("progress", { max: "1", "aria-label": "Texts read", testid: "card-progress" });
+  readonly #button = h("button", { testid: "card-compute" });
+  // Beside the hint, which is read out whenever it changes.
+  readonly #percent = h("span", { testid: "card-percent" });
+  readonly #build = h("p", { class: "wbx-hint", hidden: true }, this.#bar, this.#percent, this.#button);
   readonly #place = h("div", { class: "wbx-card-place", testid: "card" });
   /** The widget that stands here, and what takes it away. */
   #shown = "";
   #child = new AbortController();
   /** The node that was asked for last. */
   #asked = "";
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(state: State, host: Host | undefined) {
     this.#state = state;
     this.#host = host;
-    this.element = h("div", {}, this.#hint, this.#place);
+    this.element = h("div", {}, this.#hint, this.#build, this.#place);
   }
 
   show(): void {
@@ -43,23 +62,30 @@ class CardPane implements Pane {
 
   dispose(): void {
     this.#asked = "";
+    clearTimeout(this.#timer);
     this.#child.abort();
   }
 
   /** Say something in place of the card. */
   #tell(text: string): void {
-    fill(this.#hint, text);
+    if (this.#hint.textContent !== text) fill(this.#hint, text);
     this.#hint.hidden = text === "";
     this.#place.hidden = text !== "";
+    this.#build.hidden = true;
   }
 
-  async #ask(id: string, layer: number, feature: number): Promise<void> {
+  async #ask(id: string, layer: number, feature: number, atlas?: "begin" | "stop"): Promise<void> {
     this.#asked = id;
+    clearTimeout(this.#timer);
     const onSlow = () => this.#asked === id && this.#tell("Reading the atlas …");
     try {
-      const { result } = await this.#state.ask<string>("card", { layer, feature }, { onSlow });
+      const { result } = await this.#state.ask<string | Build>("card", { layer, feature, atlas }, { onSlow });
       if (!this.#host)
         throw new Error("Cards are shown in a notebook: bench.feature_card(layer, feature) returns one.");
+      if (typeof result !== "string") {
+        if (this.#asked === id) this.#follow(result, (wish) => void this.#ask(id, layer, feature, wish));
+        return;
+      }
       if (result !== this.#shown) {
         this.#child.abort();
         this.#child = new AbortController();
@@ -73,6 +99,29 @@ class CardPane implements Pane {
       if (error instanceof Superseded || this.#asked !== id) return;
       this.#tell(error instanceof NoKernel ? "No kernel to ask for the card: run the cell again." : messageOf(error));
     }
+  }
+
+  /** Show how far the build of an atlas is, and ask again while it runs and somebody looks. */
+  #follow({ stage, done = 0, seconds_left: left }: Build, again: (wish?: "begin" | "stop") => void): void {
+    const runs = stage === "text" || stage === "features" || stage === "done";
+    if (runs) {
+      const time = left ? `, about ${Math.ceil(left / 5) * 5} s left` : "";
+      this.#tell(stage === "text" ? "Reading texts for the cards …" : "Labelling the features …");
+      this.#percent.textContent = ` ${Math.floor(100 * done)} %${time} `;
+      this.#timer = setTimeout(() => this.element.closest("[hidden]") ?? again(), PERIOD);
+    } else {
+      this.#percent.textContent = "";
+      this.#tell(
+        stage === "none"
+          ? "Cards are made from an atlas, and this CLT has none. A small one of 20,000 tokens takes a minute or two."
+          : "Stopped; what was read is kept.",
+      );
+    }
+    this.#build.hidden = false;
+    this.#bar.hidden = !runs;
+    this.#bar.value = done;
+    this.#button.textContent = runs ? "Stop" : stage === "none" ? "Compute the cards" : "Go on";
+    this.#button.onclick = () => again(runs ? "stop" : "begin");
   }
 }
 

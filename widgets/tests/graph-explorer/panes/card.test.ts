@@ -46,6 +46,46 @@ describe("the card", () => {
     expect(find("card").hidden).toBe(true);
   });
 
+  it("can be computed where there is no atlas, which is shown and can be stopped", async () => {
+    vi.useFakeTimers();
+    try {
+      const { make } = notebook();
+      const { model, state, find } = show(make);
+      const answer = async (result: unknown) => {
+        const replied = model.reply({ result });
+        await vi.advanceTimersByTimeAsync(0);
+        await replied;
+      };
+      state.select("f/1/3/2");
+      await answer({ stage: "none" });
+      expect(find("card-hint").textContent).toContain("this CLT has none");
+      expect(find("card-progress").hidden).toBe(true);
+      expect(model.sent).toHaveLength(1);
+      find("card-compute").click();
+      expect(model.sent.at(-1)).toMatchObject({ params: { layer: 1, feature: 3, atlas: "begin" } });
+      await answer({ stage: "text", done: 0.426, seconds_left: 31.2 });
+      expect(find("card-percent").textContent).toBe(" 42 %, about 35 s left ");
+      expect(find<HTMLProgressElement>("card-progress").hidden).toBe(false);
+      // Asked again, but for no longer than somebody looks.
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(model.sent).toHaveLength(3);
+      await answer({ stage: "features", done: 0.5, seconds_left: null });
+      expect(find("card-hint").textContent).toBe("Labelling the features …");
+      find("card-compute").click();
+      expect(model.sent.at(-1)).toMatchObject({ params: { atlas: "stop" } });
+      await answer({ stage: "stopped", done: 0.5 });
+      expect(find("card-compute").textContent).toBe("Go on");
+      await vi.advanceTimersByTimeAsync(5000);
+      expect(model.sent).toHaveLength(4);
+      find("card-compute").click();
+      await answer("anywidget:a");
+      expect(find("card").textContent).toBe("the card");
+      expect(find("card-compute").parentElement!.hidden).toBe(true);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("says so where nobody answers, and where no notebook shows it", async () => {
     const gone = show(notebook().make, { alive: false });
     gone.state.select("f/1/3/2");
