@@ -23,7 +23,7 @@ def variants(
     model: Annotated[str, typer.Option("--model", help="The model that it was trained on.")],
     out: Annotated[Path | None, typer.Option("--out", help="A folder instead of the one in the user's cache.")] = None,
     tokens: Annotated[
-        int | None, typer.Option("--tokens", min=512, help="Unique tokens of the training [default: 32768].")
+        int | None, typer.Option("--tokens", min=512, help="Unique tokens of the training [default: 24576].")
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over them [default: 4].")] = None,
     k: Annotated[

@@ -28,7 +28,7 @@ from workbench.models.cache import cache_folder
 
 RECORD = "variants.json"
 # Five runs on two cores in under half an hour with the default model, the harvest of activations included.
-TOKENS, EPOCHS = 32_768, 4
+TOKENS, EPOCHS = 24_576, 4
 _WORK, _SHARED = "work", "shared"
 _STOPPED = "Stopped; what is done is saved, and the same command goes on."
 
