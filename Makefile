@@ -15,7 +15,7 @@ NODE_STAMP := widgets/node_modules/.package-lock.json
 # Tests never reach for a hub.
 PYTEST := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 # One thread a worker: on tiny matrices threads that wait for each other cost four times the processor time.
-PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist loadfile
+PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup weights browser demo lab test test-fast soak bench architectures widgets notebooks format lint constraints clean

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import strict_ci
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from workbench.models import LoadedModel, fetch, load_model
 
@@ -14,11 +16,28 @@ def pytest_configure(config: pytest.Config) -> None:
     strict_ci.pytest_configure(config)
 
 
+# Minutes each: they begin first, and each may run on another worker.
+LONG = Path(__file__).parent / "notebooks" / "test_execute.py"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent / "integration"
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.integration)
+    items.sort(key=lambda item: item.path != LONG)
+
+
+class FilesButLongTests(LoadFileScheduling):
+    """One worker runs all tests of a file, which share what is dear to make (a model, a browser), but for long ones."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return str(nodeid) if self.config.rootpath / file == LONG else str(file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesButLongTests:
+    return FilesButLongTests(config, log)
 
 
 @pytest.fixture(scope="session")
