@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Int
 from torch import Tensor
 
+from workbench.errors import ConfigError
 from workbench.interventions.owner import InterventionOwner
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class HypothesisOwner(InterventionOwner):
         *,
         variants: Path | str | None = None,
         corrupted: str | Int[Tensor, " position"] | None = None,
+        probe: Mapping[str, Sequence[str | Int[Tensor, " position"]]] | None = None,
+        chat: bool = False,
         **options: Any,
     ) -> Scrutiny:
         """Ask of a graph: is this the model, or only the method? One page, each line with its number and control.
@@ -67,6 +71,9 @@ class HypothesisOwner(InterventionOwner):
             graph: prune it or not; its prompt is run again.
             variants: the folder that ``workbench variants --out`` filled; by default the one in the user's cache.
             corrupted: a prompt of as many tokens that the model answers otherwise, for activation patching.
+            probe: labels and their prompts, at least five each, for a linear probe; the label that the graph's prompt
+                should have comes first.
+            chat: put these prompts through the model's chat template.
 
         Raises:
             ModelError, CLTError: the graph is of another model or CLT, or a variant is of another model.
@@ -88,9 +95,20 @@ class HypothesisOwner(InterventionOwner):
             graph,
             variants=others,
             command=f"workbench variants {self.clt_name} --model {self.loaded.name}{out}",
-            corrupted=None if corrupted is None else self._clean(corrupted),
+            corrupted=None if corrupted is None else self._clean(corrupted, chat=chat),
+            probe=None if probe is None else self._labelled_ids(probe, chat=chat),
             **options,
         )
+
+    def _labelled_ids(
+        self, examples: Mapping[str, Sequence[str | Int[Tensor, " position"]]], *, chat: bool
+    ) -> dict[str, list[tuple[int, ...]]]:
+        for label, prompts in examples.items():
+            if isinstance(prompts, str):
+                raise ConfigError(f"The probe's prompts under {label!r} are one text: give a list of prompts.")
+        return {
+            label: [self._token_ids(prompt, chat=chat) for prompt in prompts] for label, prompts in examples.items()
+        }
 
     def claim(self, statement: str, **options: Any) -> Claim:
         """Test a claim beside matched controls, and add the result to the table that ``wb.claims()`` shows.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from workbench.evaluation.bootstrap import Interval, Resamples, interval, mean_interval
 from workbench.evaluation.scrutiny.attention import hidden_share
+from workbench.evaluation.scrutiny.probe import Labelled
 from workbench.evaluation.scrutiny.result import Line
 from workbench.evaluation.validation.statistics import sign_agreement, spearman, with_interval
 
@@ -197,6 +198,40 @@ def patching_line(table: pd.DataFrame, *, seed: int) -> Line:
         seed,
     )
     return line._replace(answer=line.answer + told)
+
+
+def probe_line(table: pd.DataFrame, right: Tensor, labelled: Labelled, *, seed: int) -> Line:
+    """Return whether labelled prompts can be told apart without any transcoder, and as what this one is told.
+
+    Args:
+        right: of every prompt, whether it is told right at the best depth.
+    """
+    question = "Can what the prompt is about be read off the residual stream? (linear probe, no transcoder)"
+    best = table.iloc[int(table["accuracy"].to_numpy().argmax())]
+    counts = torch.bincount(labelled.label).double()
+    # Labels weigh alike: the mean of these is the mean recall.
+    weighted = right * len(right) / (len(counts) * counts[labelled.label])
+    own, says = labelled.labels[0], table["says"].to_numpy()
+    wrong = np.flatnonzero(says != own)
+    held = 0 if not len(wrong) else int(wrong[-1]) + 1
+    if held == len(table):
+        told = f"It takes this prompt for {says[-1]!r} behind the last layer."
+    else:
+        since = "the embedding" if held == 0 else f"layer {table['layer'].iloc[held]}"
+        told = f"It takes this prompt for {own!r} from {since} on."
+    names = ", ".join(repr(name) for name in labelled.labels)
+    where = "in the embedding" if best["layer"] < 0 else f"behind layer {best['layer']}"
+    return Line(
+        "model",
+        question,
+        f"A probe at the last position tells {names} apart in {best['accuracy']:.0%} of the prompts that it was not "
+        f"fitted on, at best ({where}); {best['best_control']:.0%} with labels exchanged at random, "
+        f"{table['accuracy'].iloc[0]:.0%} from the last token's embedding alone. {told}",
+        float(best["accuracy"]),
+        float(best["best_control"]),
+        mean_interval(weighted, Resamples.draw(len(weighted), seed=seed)),
+        len(right),
+    )
 
 
 def _place_line(

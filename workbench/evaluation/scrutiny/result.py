@@ -64,6 +64,8 @@ class Scrutiny:
               frozen and control_frozen (the same with attention held);
             - ``mlps``: one row an ablated MLP output: layer, position, token, influence, effect;
             - ``lens``: one row a layer: layer, rank and probability of the answer;
+            - ``probe``: one row a depth: layer (−1 is the embedding), accuracy, control and best_control (with
+              labels exchanged; of the best depth), says (the label that the graph's prompt gets);
             - ``patching``: one row a patched residual stream: layer, position, token, recovered.
     """
 

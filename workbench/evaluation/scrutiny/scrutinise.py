@@ -33,6 +33,7 @@ from workbench.evaluation.scrutiny.model import (
     patched_residuals,
     sampled_cells,
 )
+from workbench.evaluation.scrutiny.probe import Labelled, last_residuals, probed
 from workbench.evaluation.scrutiny.result import Line, Scrutiny
 from workbench.evaluation.scrutiny.shares import carried, direct_parts, effect_grid, influence_grid, path_errors
 from workbench.evaluation.validation.validate import followed_token
@@ -49,6 +50,7 @@ def scrutinise(
     variants: Sequence[Other] = (),
     command: str = "workbench variants CLT --model MODEL",
     corrupted: CleanRun | None = None,
+    probe: Mapping[str, Sequence[tuple[int, ...]]] | None = None,
     k: int = 20,
     n_features: int = 50,
     n_cells: int = 240,
@@ -67,6 +69,8 @@ def scrutinise(
             from by one thing.
         command: what trains variants, for the line that says that there are none.
         corrupted: the clean run of a prompt of as many tokens that the model answers otherwise.
+        probe: for a linear probe, labels and the token ids of their prompts, at least five each; the graph's own label
+            comes first.
         k: how many features to ablate.
         n_features: how many features to look for in the variants.
         n_cells: how many (layer, position) of MLPs and of residual streams to try, drawn at random where there are
@@ -75,7 +79,7 @@ def scrutinise(
 
     Raises:
         ConfigError: the graph explains no token at the last position, has fewer than two features, or explains
-            something else besides; the corrupted prompt does not fit; or a number cannot be used.
+            something else besides; the corrupted prompt or the probe's prompts do not fit; or a number cannot be used.
     """
     if min(k, n_features, n_cells) < 2:
         raise ConfigError(f"k is {k}, n_features {n_features} and n_cells {n_cells}: give at least 2 of each.")
@@ -84,15 +88,18 @@ def scrutinise(
     case = _Case(clean, graph, seed, progress)
     others = [Other("shuffled", "shuffled decoders", lambda: shuffled(clean.clt, seed=seed)), *variants]
     patches = None if corrupted is None else sampled_cells(patchable(clean, corrupted), n_cells, seed=seed)
+    labelled = None if probe is None else Labelled.of(probe, tuple(clean.tokens.tolist()))
     cells = sampled_cells(_after_start(clean), n_cells, seed=seed)
     found: list[Line] = []
     tables: dict[str, pd.DataFrame] = {}
     steps = len(others) + 2 + min(k, graph.n_features) + len(cells) + len(patches or ())
+    steps += 0 if labelled is None else len(labelled.prompts) + 1
     done: list[str] = []
     with tqdm(total=steps, desc="scrutinising", disable=not progress) as bar:
         parts: dict[str, Callable[[], object]] = {
             "paths and variants": lambda: _variants(case, others, n_features, command, found, tables, bar.update),
             "the model's own": lambda: _model(case, cells, corrupted, patches, found, tables, bar.update),
+            "the probe": lambda: _probe(case, labelled, found, tables, bar.update),
             "attention": lambda: _attention(case, k, found, tables, bar.update),
         }
         try:
@@ -229,6 +236,28 @@ def _model(
     recovered = patched_residuals(clean, corrupted, patches, case.token_id, advance)
     tables["patching"] = _with_influence(recovered, carried(case.whole, n_layers))
     found.append(lines.patching_line(tables["patching"], seed=case.seed))
+
+
+def _probe(
+    case: _Case,
+    labelled: Labelled | None,
+    found: list[Line],
+    tables: dict[str, pd.DataFrame],
+    advance: Callable[[], object],
+) -> None:
+    if labelled is None:
+        found.append(
+            lines.missing_line(
+                "model",
+                "Can what the prompt is about be read off the residual stream? (linear probe)",
+                'give probe={"label of this prompt": [prompts], "another label": [prompts]}, at least five each.',
+            )
+        )
+        return
+    clean = case.clean
+    residuals = last_residuals(clean.model, [*labelled.prompts, tuple(clean.tokens.tolist())], advance)
+    tables["probe"], right = probed(residuals[:, :-1], residuals[:, -1], labelled, seed=case.seed)
+    found.append(lines.probe_line(tables["probe"], right, labelled, seed=case.seed))
 
 
 def _attention(

@@ -11,7 +11,7 @@ from helpers import tiny_clt, tiny_model, tiny_prompt
 import workbench as wb
 from workbench.clt.formats import save_clt
 from workbench.clt.variants import RECORD
-from workbench.errors import CLTError
+from workbench.errors import CLTError, ConfigError
 from workbench.files import write_json
 
 
@@ -45,6 +45,15 @@ def test_variants_are_read_from_a_folder_in_their_order(bench: wb.Session, tmp_p
     answers = page.lines.loc[page.lines["part"] == "variants", "answer"].tolist()
     assert "with the reference's" in answers[1]
     assert "with the reference's" not in answers[0]
+
+
+def test_labelled_prompts_are_texts_or_token_ids(bench: wb.Session) -> None:
+    graph = bench.attribute(tiny_prompt(), progress=False)
+    probe = {"three": [f"w{at} w3" for at in range(5, 10)], "four": [torch.tensor([0, at, 4]) for at in range(5, 10)]}
+    page = bench.scrutinise(graph, probe=probe, k=2, n_cells=2, progress=False)
+    assert set(page.tables["probe"]["says"]) <= {"three", "four"}
+    with pytest.raises(ConfigError, match="under 'three' are one text: give a list"):
+        bench.scrutinise(graph, probe={"three": "w1 w2", "four": ["w3"]})
 
 
 def test_a_graph_of_another_clt_is_refused(bench: wb.Session) -> None:

@@ -48,6 +48,7 @@ def report() -> Scrutiny:
             Other("seed", "another seed", lambda: tiny_clt(model, n_features=20, seed=5)),
         ],
         corrupted=other_prompt(),
+        probe={"a": [(0, 3, at) for at in range(6)], "b": [(0, 4, at) for at in range(6)]},
         k=6,
         n_features=8,
         n_cells=20,
@@ -128,7 +129,7 @@ def test_an_interrupt_keeps_what_there_is() -> None:
     scrutiny = scrutinise(clean, graph, variants=variants, progress=False)
     assert scrutiny.lines["part"].tolist() == ["paths", "paths", "paths", "variants", "interrupted"]
     assert scrutiny.lines["answer"].iloc[-1] == (
-        "Not measured: interrupted during: paths and variants, the model's own, attention."
+        "Not measured: interrupted during: paths and variants, the model's own, the probe, attention."
     )
     assert "interrupted" in scrutiny.to_markdown()
     assert model.lock.acquire(blocking=False)
