@@ -4,6 +4,7 @@ import { copy } from "../kit/clipboard";
 import { fill, h } from "../kit/dom";
 import { count, percent, plain, signed } from "../kit/format";
 import { Notice } from "../kit/notice";
+import type { End, Known } from "./answers";
 import { type Facts, FEATURE, LOGIT, TOKEN } from "./data";
 import { kindOf, layerOf, meaningOf, nameOf, numbersOf, tokenAt, visible } from "./describe";
 import { localEnd, mostInfluential } from "./ends";
@@ -11,86 +12,77 @@ import { glyph, pinIcon } from "./glyph";
 import { groupOf } from "./groups";
 import { nameField } from "./name-field";
 import { nodeRow, type RowActions, type RowOptions } from "./rows";
-import type { End, Known, State } from "./state";
+import type { State } from "./state";
 
 const n = (value: number) => value.toLocaleString("en");
 
-export class Details {
-  readonly element = h("section", { class: "wbx-details", "aria-label": "Details", testid: "details" });
-  readonly #state: State;
-  readonly #actions: RowActions;
-  readonly #drawn: () => Uint8Array;
-  readonly #notice = new Notice();
-  #resting: ReturnType<typeof setTimeout> | undefined;
+/** @param drawn tells which nodes the graph draws at present. */
+export function makeDetails(state: State, actions: RowActions, drawn: () => Uint8Array) {
+  const element = h("section", { class: "wbx-details", "aria-label": "Details", testid: "details" });
+  const notice = new Notice();
+  let resting: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param drawn tells which nodes the graph draws at present. */
-  constructor(state: State, actions: RowActions, drawn: () => Uint8Array) {
-    this.#state = state;
-    this.#actions = actions;
-    this.#drawn = drawn;
+  function dispose(): void {
+    clearTimeout(resting);
   }
 
-  dispose(): void {
-    clearTimeout(this.#resting);
-  }
-
-  update(): void {
-    clearTimeout(this.#resting);
-    const id = this.#state.current;
-    const lists = this.element.querySelectorAll(".wbx-list");
-    const kept = this.element.dataset.node === (id ?? "") ? [...lists].map((list) => list.scrollTop) : [];
-    const focused = this.#focused();
-    if (id === null) this.#showOverview();
-    else this.#showNode(id);
-    this.element.dataset.node = id ?? "";
-    this.element.querySelectorAll(".wbx-list").forEach((list, at) => {
+  function update(): void {
+    clearTimeout(resting);
+    const id = state.current;
+    const lists = element.querySelectorAll(".wbx-list");
+    const kept = element.dataset.node === (id ?? "") ? [...lists].map((list) => list.scrollTop) : [];
+    const focused = focusedPart();
+    if (id === null) showOverview();
+    else showNode(id);
+    element.dataset.node = id ?? "";
+    element.querySelectorAll(".wbx-list").forEach((list, at) => {
       // Setting it, even to nothing, costs a layout of all rows.
       if (kept[at]) list.scrollTop = kept[at];
     });
-    if (focused) this.element.querySelector<HTMLElement>(focused)?.focus();
+    if (focused) element.querySelector<HTMLElement>(focused)?.focus();
   }
 
   /** Other nodes are drawn: nothing is asked or built anew for the node that is shown. */
-  markDrawn(): void {
-    clearTimeout(this.#resting);
-    if (this.#state.current === null) {
+  function markDrawn(): void {
+    clearTimeout(resting);
+    if (state.current === null) {
       // The overview lists what is drawn; while the slider moves it would be built anew for every step.
-      this.#resting = setTimeout(() => this.update(), 120);
+      resting = setTimeout(() => update(), 120);
       return;
     }
-    const drawn = this.#drawn();
-    for (const row of this.element.querySelectorAll<HTMLElement>(".wbx-row")) {
-      const node = this.#state.graph.index.get(row.dataset.id!);
-      row.dataset.drawn = String(node !== undefined && drawn[node] === 1);
+    const nodes = drawn();
+    for (const row of element.querySelectorAll<HTMLElement>(".wbx-row")) {
+      const node = state.graph.index.get(row.dataset.id!);
+      row.dataset.drawn = String(node !== undefined && nodes[node] === 1);
     }
   }
 
   /** Mark the rows of the node under the pointer. */
-  mark(id: string | null): void {
-    for (const row of this.element.querySelectorAll<HTMLElement>(".wbx-row")) {
+  function mark(id: string | null): void {
+    for (const row of element.querySelectorAll<HTMLElement>(".wbx-row")) {
       row.classList.toggle("wbx-pointed", id !== null && row.dataset.id === id);
     }
   }
 
   /** Rebuilding the pane must not take the focus from the element that has it. */
-  #focused(): string | null {
+  function focusedPart(): string | null {
     const active = document.activeElement;
-    if (!(active instanceof HTMLElement) || !this.element.contains(active)) return null;
+    if (!(active instanceof HTMLElement) || !element.contains(active)) return null;
     if (active.dataset.testid) return `[data-testid="${active.dataset.testid}"]`;
     const list = active.closest<HTMLElement>("[data-testid]")?.dataset.testid;
     const id = active.dataset.id;
     return list && id ? `[data-testid="${list}"] [data-id="${CSS.escape(id)}"]` : null;
   }
 
-  #showOverview(): void {
-    const { graph } = this.#state;
+  function showOverview(): void {
+    const { graph } = state;
     const { info } = graph;
-    const best = mostInfluential(graph, this.#drawn(), 40);
+    const best = mostInfluential(graph, drawn(), 40);
     const most = Math.max(...best.map((node) => graph.influence[node]!), 1e-9);
     const score = (name: string, value: number | null, title: string) =>
       value !== null && h("span", { title }, `${name} `, h("b", {}, plain(value)));
     fill(
-      this.element,
+      element,
       h(
         "header",
         "wbx-header",
@@ -103,7 +95,7 @@ export class Details {
           score("Completeness", info.completeness, "Influence-weighted share of the nodes’ input that is not error"),
         ),
       ),
-      this.#choice("Pinned", this.#state.pinned, "pinned"),
+      choice("Pinned", state.pinned, "pinned"),
       h(
         "p",
         "wbx-hint",
@@ -112,7 +104,7 @@ export class Details {
         " pins.",
       ),
       best.length > 0
-        ? this.#section(
+        ? section(
             "Most influential",
             null,
             best.map((node) => {
@@ -129,44 +121,44 @@ export class Details {
     );
   }
 
-  #showNode(id: string): void {
-    const known = this.#state.connections(id);
-    const facts = this.#state.facts(id);
-    if (known.kind === "failed") this.#notice.error(`The connections of ${id} could not be had: ${known.message}`);
-    else this.#notice.clear();
+  function showNode(id: string): void {
+    const known = state.connections(id);
+    const facts = state.facts(id);
+    if (known.kind === "failed") notice.error(`The connections of ${id} could not be had: ${known.message}`);
+    else notice.clear();
     if (!facts) {
       const waiting = known.kind === "asking";
       fill(
-        this.element,
-        this.#notice.element,
+        element,
+        notice.element,
         h("p", "wbx-hint", waiting ? `Asking Python for ${id} …` : `The node ${id} is not drawn.`),
       );
       return;
     }
-    const node = this.#state.graph.index.get(id);
+    const node = state.graph.index.get(id);
     const end = (direction: "incoming" | "outgoing"): End | null => {
       if (known.kind === "whole") return known.connections[direction];
-      return node === undefined ? null : localEnd(this.#state.graph, node, direction);
+      return node === undefined ? null : localEnd(state.graph, node, direction);
     };
     fill(
-      this.element,
-      this.#choice("Selected", this.#state.selected.length > 1 ? this.#state.selected : [], "selected"),
-      this.#choice("Pinned", this.#state.pinned, "pinned"),
-      this.#header(facts),
-      this.#notice.element,
-      this.#sourceNote(known),
+      element,
+      choice("Selected", state.selected.length > 1 ? state.selected : [], "selected"),
+      choice("Pinned", state.pinned, "pinned"),
+      header(facts),
+      notice.element,
+      sourceNote(known),
       h(
         "div",
         "wbx-ends",
-        this.#edges("Incoming", facts, end("incoming"), known),
-        this.#edges("Outgoing", facts, end("outgoing"), known),
+        edges("Incoming", facts, end("incoming"), known),
+        edges("Outgoing", facts, end("outgoing"), known),
       ),
     );
   }
 
-  #header(facts: Facts): HTMLElement {
-    const { info } = this.#state.graph;
-    const pinned = this.#state.pinned.includes(facts.id);
+  function header(facts: Facts): HTMLElement {
+    const { info } = state.graph;
+    const pinned = state.pinned.includes(facts.id);
     const ownName = facts.kind === TOKEN || facts.kind === LOGIT;
     const label = nameField(
       visible(facts.label) === "∅" ? "" : facts.label,
@@ -177,7 +169,7 @@ export class Details {
         "aria-label": "Label of this node",
         testid: "label",
       },
-      (text) => this.#state.setLabel(facts.id, text.trim()),
+      (text) => state.setLabel(facts.id, text.trim()),
     );
     return h(
       "header",
@@ -195,13 +187,13 @@ export class Details {
             "aria-label": pinned ? "Unpin" : "Pin",
             title: pinned ? "Unpin (P)" : "Pin (P)",
             testid: "pin-node",
-            onclick: () => this.#state.togglePin(facts.id),
+            onclick: () => state.togglePin(facts.id),
           },
           pinIcon(),
         ),
       ),
       label,
-      this.#supernode(facts.id),
+      supernode(facts.id),
       h(
         "div",
         "wbx-numbers",
@@ -223,13 +215,13 @@ export class Details {
   }
 
   /** The supernode of a node, to be renamed or left. */
-  #supernode(id: string): HTMLElement | null {
-    const group = groupOf(this.#state.groups, id);
+  function supernode(id: string): HTMLElement | null {
+    const group = groupOf(state.groups, id);
     if (!group) return null;
     const field = nameField(
       group.name,
       { class: "wbx-card-field", "aria-label": "Name of the supernode", testid: "group-name" },
-      (text) => this.#state.renameGroup(group.name, text),
+      (text) => state.renameGroup(group.name, text),
     );
     const button = (text: string, title: string, testid: string, act: () => void) =>
       h("button", { class: "wbx-small", title, "aria-label": title, testid: testid, onclick: act }, text);
@@ -238,14 +230,14 @@ export class Details {
       { class: "wbx-supernode", role: "group", "aria-label": "Supernode" },
       h("span", "wb-muted", `In (${group.ids.length})`),
       field,
-      button("Leave", "Take this node out of the supernode", "leave-group", () => this.#state.leave([id])),
-      button("Ungroup", "Give the supernode up", "ungroup", () => this.#state.ungroup(group.name)),
+      button("Leave", "Take this node out of the supernode", "leave-group", () => state.leave([id])),
+      button("Ungroup", "Give the supernode up", "ungroup", () => state.ungroup(group.name)),
     );
   }
 
   /** Say where the lists come from when they are not the whole answer. */
-  #sourceNote(known: Known): HTMLElement | null {
-    const carried = `the ${n(this.#state.graph.edges.size)} strongest edges, which came with the widget`;
+  function sourceNote(known: Known): HTMLElement | null {
+    const carried = `the ${n(state.graph.edges.size)} strongest edges, which came with the widget`;
     const note = (text: string) => h("p", { class: "wbx-note", testid: "source" }, text);
     if (known.kind === "no kernel") return note(`No kernel to ask: these are among ${carried}.`);
     if (known.kind === "failed") return note(`These are among ${carried}.`);
@@ -253,7 +245,7 @@ export class Details {
     return null;
   }
 
-  #edges(title: string, facts: Facts, end: End | null, known: Known): HTMLElement {
+  function edges(title: string, facts: Facts, end: End | null, known: Known): HTMLElement {
     if (!end || end.total === 0) {
       const reasons: Record<string, string> = {
         Incoming:
@@ -286,24 +278,22 @@ export class Details {
       title === "Incoming" && end.positive > 0 && `+${percent(end.positive)}`,
       title === "Incoming" && end.negative < 0 && percent(end.negative),
     ].filter(Boolean);
-    return this.#section(title, sums.join(" · "), rows, title.toLowerCase());
+    return section(title, sums.join(" · "), rows, title.toLowerCase());
   }
 
-  #section(
+  function section(
     title: string,
     note: string | null,
     rows: ({ id: string } & Omit<RowOptions, "drawn">)[],
     testid: string,
   ): HTMLElement {
-    const { graph } = this.#state;
-    const drawn = this.#drawn();
+    const { graph } = state;
+    const nodes = drawn();
     const items = rows.flatMap(({ id, ...options }) => {
-      const facts = this.#state.facts(id);
+      const facts = state.facts(id);
       const node = graph.index.get(id);
       if (!facts) return [];
-      return [
-        nodeRow(facts, graph.info, { ...options, drawn: node !== undefined && drawn[node] === 1 }, this.#actions),
-      ];
+      return [nodeRow(facts, graph.info, { ...options, drawn: node !== undefined && nodes[node] === 1 }, actions)];
     });
     const explained =
       title === "Incoming"
@@ -320,11 +310,11 @@ export class Details {
   }
 
   /** Some nodes side by side, to choose whose details are shown. */
-  #choice(title: string, ids: string[], testid: "selected" | "pinned"): HTMLElement | null {
+  function choice(title: string, ids: string[], testid: "selected" | "pinned"): HTMLElement | null {
     if (ids.length === 0) return null;
-    const { current } = this.#state;
+    const { current } = state;
     const chips = ids.slice(0, 60).flatMap((id) => {
-      const facts = this.#state.facts(id);
+      const facts = state.facts(id);
       if (!facts) return [];
       return [
         h(
@@ -334,11 +324,11 @@ export class Details {
             "data-id": id,
             "aria-current": id === current ? "true" : undefined,
             title: `${nameOf(facts)} · ${kindOf(facts)}, ${layerOf(facts)}, position ${facts.position}`,
-            onpointerenter: () => this.#actions.point(id),
-            onpointerleave: () => this.#actions.point(null),
-            onfocus: () => this.#actions.point(id),
-            onblur: () => this.#actions.point(null),
-            onclick: () => (testid === "selected" ? this.#state.bringForward(id) : this.#actions.go(id)),
+            onpointerenter: () => actions.point(id),
+            onpointerleave: () => actions.point(null),
+            onfocus: () => actions.point(id),
+            onblur: () => actions.point(null),
+            onclick: () => (testid === "selected" ? state.bringForward(id) : actions.go(id)),
           },
           glyph(facts.kind, 9),
           h("span", {}, nameOf(facts)),
@@ -353,4 +343,6 @@ export class Details {
       ids.length > 60 && h("span", "wb-muted", `and ${n(ids.length - 60)} more`),
     );
   }
+
+  return { element, dispose, update, markDrawn, mark };
 }

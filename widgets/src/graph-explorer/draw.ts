@@ -5,7 +5,7 @@ import { isolate, shorten } from "../kit/tokens";
 import { BIAS, ERROR, type Graph, KINDS, LOGIT, TOKEN } from "./data";
 import type { Placed } from "./labels";
 import { AXIS, type Layout, SLANT, tokenBand } from "./layout";
-import type { ColourBy } from "./state";
+import type { ColourBy } from "./traits";
 
 type Context = CanvasRenderingContext2D;
 
@@ -14,6 +14,12 @@ export interface Look {
   colours: Colours;
   small: string;
   token: string;
+}
+
+/** How an edge is drawn, by its strength from 0 to 1. */
+export interface Style {
+  alpha(strength: number): number;
+  width(strength: number): number;
 }
 
 const LEVELS = 12;
@@ -50,7 +56,7 @@ export function drawEdges(
   layout: Layout,
   edges: Iterable<number>,
   look: Look,
-  style: { by: ColourBy; alpha: (strength: number) => number; width: (strength: number) => number },
+  style: Style & { by: ColourBy },
 ): void {
   const sorted = levels(graph.edges.share, edges);
   for (let level = 0; level < LEVELS; level += 1) {

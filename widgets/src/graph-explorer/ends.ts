@@ -1,7 +1,7 @@
 /** A node's edges as lists: what came with the widget, or Python's whole answer. */
 
+import type { End } from "./answers";
 import { BIAS, edgesOf, type Graph, LOGIT } from "./data";
-import type { End } from "./state";
 
 /** As many rows as anyone reads; Python sends as many. */
 const ROWS = 200;

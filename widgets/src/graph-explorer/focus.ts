@@ -1,7 +1,7 @@
 /** What stands out: the edges and nodes around those that the user points at, selected or pinned. */
 
 import { edgesOf, type Graph } from "./data";
-import type { LinkMode } from "./state";
+import type { LinkMode } from "./traits";
 
 export interface Focus {
   /** Edges to draw strongly, and edges to draw weakly. */

@@ -8,8 +8,8 @@
 
 import type { AnyModel, Host } from "@anywidget/types";
 import { disconnected, watchConnection } from "../kit/kernel";
-import { State } from "./state";
-import { View } from "./view";
+import { makeState, type State } from "./state";
+import { makeView } from "./view";
 
 /** Called once a widget: its views share one state, so that what Python answers one of them all can show. */
 export default () => {
@@ -17,13 +17,13 @@ export default () => {
   let state: State;
   return {
     initialize({ model }: { model: AnyModel }) {
-      state = new State(model, () => ![...views].some(disconnected));
+      state = makeState(model, () => ![...views].some(disconnected));
       return () => state.dispose();
     },
     render({ model, el, host }: { model: AnyModel; el: HTMLElement; host?: Host }) {
       // Known before the view is made: its first question depends on whether somebody can answer.
       views.add(el);
-      const view = new View(state, host);
+      const view = makeView(state, host);
       el.append(view.element);
       const end = watchConnection(model, el, () => state.checkConnection());
       return () => {

@@ -3,7 +3,8 @@
 import { fill, h, uid } from "../kit/dom";
 import { BIAS, ERROR, FEATURE, LOGIT, TOKEN } from "./data";
 import { glyph } from "./glyph";
-import type { ColourBy, LinkMode, State } from "./state";
+import type { State } from "./state";
+import type { ColourBy, LinkMode } from "./traits";
 
 const LINKS: Record<LinkMode, string> = {
   either: "in, out",
@@ -29,82 +30,72 @@ export function inWords(density: number): string {
 const WITHOUT = "How often features fire is known from an atlas, and this graph came without one.";
 const WITH = "Features that fire on more of all tokens than this are not drawn.";
 
-export class Legend {
-  readonly element: HTMLElement;
-  readonly #state: State;
-  readonly #errors: HTMLInputElement;
-  readonly #biases: HTMLInputElement;
-  readonly #density: HTMLInputElement;
-  readonly #densityText = h("output", "wbx-density-value");
-  readonly #links: HTMLSelectElement;
-  readonly #colours: HTMLSelectElement;
-  readonly #signs = h("span", "wbx-signs");
+export function makeLegend(state: State) {
+  const densityText = h("output", "wbx-density-value");
+  const signs = h("span", "wbx-signs");
 
-  constructor(state: State) {
-    this.#state = state;
-    this.#errors = this.#toggle("show_errors");
-    this.#biases = this.#toggle("show_biases");
-    const known = state.graph.density.some((value) => !Number.isNaN(value));
-    const id = uid("density");
-    this.#density = h("input", {
-      id,
-      type: "range",
-      min: 0,
-      max: 100,
-      step: 1,
-      disabled: !known,
-      title: known ? WITH : WITHOUT,
-      testid: "density",
-      oninput: () => state.slide("density_threshold", densityAt(Number(this.#density.value))),
-      onchange: () => state.history.release(),
-    });
-    this.#densityText.setAttribute("for", id);
-    this.#links = choice(LINKS, "Edges of the chosen nodes that stand out", "link_mode", (value) =>
-      state.set("link_mode", value),
-    );
-    this.#colours = choice(COLOURS, "What the colour of an edge shows", "colour_by", (value) =>
-      state.set("colour_by", value),
-    );
-    const shape = (kind: number, text: string, input?: HTMLInputElement) =>
-      h(input ? "label" : "span", { class: `wbx-key${input ? " wbx-toggle" : ""}` }, input, glyph(kind), text);
-    this.element = h(
-      "div",
-      { class: "wbx-legend", role: "group", "aria-label": "Shapes, colours and what is drawn" },
-      shape(FEATURE, "feature"),
-      shape(TOKEN, "token"),
-      shape(LOGIT, "logit"),
-      shape(ERROR, "error", this.#errors),
-      shape(BIAS, "bias", this.#biases),
-      h(
-        "span",
-        { class: "wbx-key wbx-density", title: known ? WITH : WITHOUT, "data-known": String(known) },
-        h("label", { for: id }, "Density"),
-        this.#density,
-        this.#densityText,
-      ),
-      h("label", "wbx-key wbx-choose", "Edges", this.#links),
-      h("label", "wbx-key wbx-choose", "Colour", this.#colours, this.#signs),
-    );
-    if (!known) {
-      const why = uid("why");
-      this.#density.setAttribute("aria-describedby", why);
-      this.element.append(h("span", { id: why, class: "wb-visually-hidden" }, WITHOUT));
-    }
-    this.update();
+  const errorBox = toggle("show_errors");
+  const biasBox = toggle("show_biases");
+  const known = state.graph.density.some((value) => !Number.isNaN(value));
+  const id = uid("density");
+  const slider = h("input", {
+    id,
+    type: "range",
+    min: 0,
+    max: 100,
+    step: 1,
+    disabled: !known,
+    title: known ? WITH : WITHOUT,
+    testid: "density",
+    oninput: () => state.slide("density_threshold", densityAt(Number(slider.value))),
+    onchange: () => state.history.release(),
+  });
+  densityText.setAttribute("for", id);
+  const linkChoice = choice(LINKS, "Edges of the chosen nodes that stand out", "link_mode", (value) =>
+    state.set("link_mode", value),
+  );
+  const colourChoice = choice(COLOURS, "What the colour of an edge shows", "colour_by", (value) =>
+    state.set("colour_by", value),
+  );
+  const shape = (kind: number, text: string, input?: HTMLInputElement) =>
+    h(input ? "label" : "span", { class: `wbx-key${input ? " wbx-toggle" : ""}` }, input, glyph(kind), text);
+  const element = h(
+    "div",
+    { class: "wbx-legend", role: "group", "aria-label": "Shapes, colours and what is drawn" },
+    shape(FEATURE, "feature"),
+    shape(TOKEN, "token"),
+    shape(LOGIT, "logit"),
+    shape(ERROR, "error", errorBox),
+    shape(BIAS, "bias", biasBox),
+    h(
+      "span",
+      { class: "wbx-key wbx-density", title: known ? WITH : WITHOUT, "data-known": String(known) },
+      h("label", { for: id }, "Density"),
+      slider,
+      densityText,
+    ),
+    h("label", "wbx-key wbx-choose", "Edges", linkChoice),
+    h("label", "wbx-key wbx-choose", "Colour", colourChoice, signs),
+  );
+  if (!known) {
+    const why = uid("why");
+    slider.setAttribute("aria-describedby", why);
+    element.append(h("span", { id: why, class: "wb-visually-hidden" }, WITHOUT));
   }
+  update();
 
   /** Follow the state. */
-  update(): void {
-    const { errors, biases, density, links, colours } = this.#state;
-    this.#errors.checked = errors;
-    this.#biases.checked = biases;
-    this.#links.value = links;
-    this.#colours.value = colours;
+  function update(): void {
+    const { errors, biases, density, links, colours } = state;
+    errorBox.checked = errors;
+    biasBox.checked = biases;
+    linkChoice.value = links;
+    colourChoice.value = colours;
     const value = String(valueAt(density));
-    if (this.#density.value !== value) this.#density.value = value;
+    if (slider.value !== value) slider.value = value;
     const text = inWords(density);
-    this.#densityText.textContent = this.#density.disabled ? "no atlas" : text;
-    this.#density.setAttribute("aria-valuetext", `${text} of the tokens`);
+    densityText.textContent = slider.disabled ? "no atlas" : text;
+    slider.setAttribute("aria-valuetext", `${text} of the tokens`);
     const line = (name: string, text: string, title: string) =>
       h(
         "span",
@@ -114,21 +105,23 @@ export class Legend {
       );
     if (colours === "sign") {
       fill(
-        this.#signs,
+        signs,
         line("positive", "+", "An edge with a positive weight"),
         line("negative", "−", "An edge with a negative weight"),
       );
-    } else fill(this.#signs, line("ramp", "", "From a small to a large share of the target’s input"));
+    } else fill(signs, line("ramp", "", "From a small to a large share of the target’s input"));
   }
 
-  #toggle(trait: "show_errors" | "show_biases"): HTMLInputElement {
+  function toggle(trait: "show_errors" | "show_biases"): HTMLInputElement {
     const input = h("input", {
       type: "checkbox",
       testid: trait,
-      onchange: () => this.#state.set(trait, input.checked),
+      onchange: () => state.set(trait, input.checked),
     });
     return input;
   }
+
+  return { element, update };
 }
 
 function choice(

@@ -29,129 +29,130 @@ export interface Ground {
 
 const DRAG = 4;
 
-export class Pointer {
-  readonly #canvas: HTMLCanvasElement;
-  readonly #ground: Ground;
-  readonly #gestures: Gestures;
-  #pressed: Point | null = null;
-  #now: Point | null = null;
+export function watchPointer(canvas: HTMLCanvasElement, ground: Ground, gestures: Gestures) {
+  let pressed: Point | null = null;
+  let now: Point | null = null;
   /** Where the pointer was on the page when the graph was last shifted under it. */
-  #panning: Point | null = null;
-  #space = false;
+  let panning: Point | null = null;
+  let space = false;
   /** The pointer's last place over the canvas, and the node that was found there. */
-  #last: PointerEvent | null = null;
-  #found = -1;
+  let last: PointerEvent | null = null;
+  let found = -1;
 
-  constructor(canvas: HTMLCanvasElement, ground: Ground, gestures: Gestures) {
-    this.#canvas = canvas;
-    this.#ground = ground;
-    this.#gestures = gestures;
-    on(canvas, {
-      pointerdown: (event) => this.#down(event),
-      pointermove: (event) => this.#move(event),
-      pointerup: (event) => this.#up(event),
-      pointercancel: () => this.#release(),
-      pointerleave: () => {
-        this.#last = null;
-        if (!this.#pressed) gestures.hover(-1);
-      },
-      dblclick: (event) => {
-        const { x, y } = ground.at(event);
-        if (ground.hits?.nearest(x, y) === -1) ground.resetZoom();
-      },
-      blur: () => this.holdSpace(false),
-    });
-    on(canvas, { wheel: (event) => this.#wheel(event) }, { passive: false });
-  }
+  on(canvas, {
+    pointerdown: (event) => down(event),
+    pointermove: (event) => move(event),
+    pointerup: (event) => up(event),
+    pointercancel: () => release(),
+    pointerleave: () => {
+      last = null;
+      if (!pressed) gestures.hover(-1);
+    },
+    dblclick: (event) => {
+      const { x, y } = ground.at(event);
+      if (ground.hits?.nearest(x, y) === -1) ground.resetZoom();
+    },
+    blur: () => holdSpace(false),
+  });
+  on(canvas, { wheel: (event) => wheel(event) }, { passive: false });
 
   /** Other nodes may lie under a pointer that rests: look again, unless something else has pointed meanwhile. */
-  again(hovered: number): void {
-    if (this.#last && hovered === this.#found) this.#look(this.#last);
+  function again(hovered: number): void {
+    if (last && hovered === found) look(last);
   }
 
   /** The corners of the rectangle that is being drawn. */
-  get rectangle(): [from: Point, to: Point] | null {
-    const [from, to] = [this.#pressed, this.#now];
+  function rectangle(): [from: Point, to: Point] | null {
+    const [from, to] = [pressed, now];
     return from && to && Math.hypot(to.x - from.x, to.y - from.y) > DRAG ? [from, to] : null;
   }
 
   /** With the space bar held, a drag shifts the graph instead of drawing a rectangle. */
-  holdSpace(held: boolean): void {
-    this.#space = held;
-    this.#canvas.classList.toggle("wbx-grab", held || this.#panning !== null);
+  function holdSpace(held: boolean): void {
+    space = held;
+    canvas.classList.toggle("wbx-grab", held || panning !== null);
   }
 
   /** Give up the rectangle that is being drawn; return whether there was one. */
-  cancel(): boolean {
-    const drawing = this.rectangle !== null;
-    this.#release();
+  function cancel(): boolean {
+    const drawing = rectangle() !== null;
+    release();
     return drawing;
   }
 
-  #release(): void {
-    this.#pressed = this.#now = this.#panning = null;
-    this.holdSpace(this.#space);
-    this.#ground.changed();
+  function release(): void {
+    pressed = now = panning = null;
+    holdSpace(space);
+    ground.changed();
   }
 
-  #down(event: PointerEvent): void {
-    const pan = event.button === 1 || (event.button === 0 && this.#space);
+  function down(event: PointerEvent): void {
+    const pan = event.button === 1 || (event.button === 0 && space);
     if (!pan && event.button !== 0) return;
     // With a finger a drag scrolls: the browser's own way to shift what is larger than its place.
-    if (event.pointerType !== "touch") this.#canvas.setPointerCapture?.(event.pointerId);
+    if (event.pointerType !== "touch") canvas.setPointerCapture?.(event.pointerId);
     if (pan) {
       // The middle button would begin to scroll the page by itself.
       event.preventDefault();
-      this.#panning = { x: event.clientX, y: event.clientY };
-      this.holdSpace(this.#space);
-      this.#gestures.hover(-1);
-    } else this.#pressed = this.#now = this.#ground.at(event);
+      panning = { x: event.clientX, y: event.clientY };
+      holdSpace(space);
+      gestures.hover(-1);
+    } else pressed = now = ground.at(event);
   }
 
-  #move(event: PointerEvent): void {
-    if (this.#panning) {
-      this.#ground.pan(this.#panning.x - event.clientX, this.#panning.y - event.clientY);
-      this.#panning = { x: event.clientX, y: event.clientY };
+  function move(event: PointerEvent): void {
+    if (panning) {
+      ground.pan(panning.x - event.clientX, panning.y - event.clientY);
+      panning = { x: event.clientX, y: event.clientY };
       return;
     }
-    const at = this.#ground.at(event);
-    if (this.#pressed && event.pointerType !== "touch") {
-      this.#now = at;
-      if (this.rectangle) {
-        this.#gestures.hover(-1);
-        this.#ground.changed();
+    const at = ground.at(event);
+    if (pressed && event.pointerType !== "touch") {
+      now = at;
+      if (rectangle()) {
+        gestures.hover(-1);
+        ground.changed();
         return;
       }
     }
-    this.#look(event);
+    look(event);
   }
 
-  #look(event: PointerEvent): void {
-    const { x, y } = this.#ground.at(event);
-    this.#last = event;
-    this.#found = this.#ground.hits?.nearest(x, y) ?? -1;
-    this.#gestures.hover(this.#found);
+  function look(event: PointerEvent): void {
+    const { x, y } = ground.at(event);
+    last = event;
+    found = ground.hits?.nearest(x, y) ?? -1;
+    gestures.hover(found);
   }
 
-  #up(event: PointerEvent): void {
-    if (this.#panning) this.#release();
-    if (!this.#pressed) return;
-    this.#now = this.#ground.at(event);
-    const [from, to, drawn] = [this.#pressed, this.#now, this.rectangle !== null];
-    this.#release();
-    const { hits } = this.#ground;
-    if (drawn) this.#gestures.enclose(hits?.within(from.x, from.y, to.x, to.y) ?? [], event);
-    else this.#gestures.click(hits?.nearest(to.x, to.y) ?? -1, event);
+  function up(event: PointerEvent): void {
+    if (panning) release();
+    if (!pressed) return;
+    now = ground.at(event);
+    const [from, to, drawn] = [pressed, now, rectangle() !== null];
+    release();
+    const { hits } = ground;
+    if (drawn) gestures.enclose(hits?.within(from.x, from.y, to.x, to.y) ?? [], event);
+    else gestures.click(hits?.nearest(to.x, to.y) ?? -1, event);
   }
 
   /** A wheel alone scrolls the page, as everywhere; with Ctrl or Cmd, and by a pinch on a touchpad, it zooms. */
-  #wheel(event: WheelEvent): void {
+  function wheel(event: WheelEvent): void {
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
     // A notch of a wheel counts a hundred pixels or more, a step of a pinch only a few.
     const by = Math.min(Math.max(event.deltaY * lines, -60), 60);
-    const box = this.#canvas.getBoundingClientRect();
-    this.#ground.zoomBy(Math.exp(-by * 0.008), { x: event.clientX - box.left, y: event.clientY - box.top });
+    const box = canvas.getBoundingClientRect();
+    ground.zoomBy(Math.exp(-by * 0.008), { x: event.clientX - box.left, y: event.clientY - box.top });
   }
+
+  return {
+    again,
+    get rectangle() {
+      return rectangle();
+    },
+    holdSpace,
+    cancel,
+  };
 }

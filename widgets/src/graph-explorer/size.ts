@@ -10,97 +10,89 @@ const LOWEST = 240;
 const STEP = 20;
 
 /** The handle that makes the widget higher or lower. */
-export class Handle {
-  readonly element: HTMLElement;
-  readonly #state: State;
-  #from: { y: number; height: number } | null = null;
+export function makeHandle(state: State) {
+  let from: { y: number; height: number } | null = null;
 
-  constructor(state: State) {
-    this.#state = state;
-    const by = (step: number) => () => this.#set(state.height + step);
-    this.element = h("div", {
-      class: "wbx-handle",
-      role: "separator",
-      tabindex: 0,
-      "aria-orientation": "horizontal",
-      "aria-label": "Height of the widget",
-      "aria-valuemin": LOWEST,
-      title: "Drag to make it higher or lower (arrow keys)",
-      testid: "height",
-      onkeydown: onKeys({ ArrowDown: by(STEP), ArrowUp: by(-STEP) }),
-      onpointerdown: (event) => this.#down(event as PointerEvent),
-      onpointermove: (event) => {
-        if (this.#from) this.#set(this.#from.height + (event as PointerEvent).clientY - this.#from.y);
-      },
-      onpointerup: () => {
-        this.#from = null;
-      },
-      onpointercancel: () => {
-        this.#from = null;
-      },
-    });
-    this.update();
-  }
+  const by = (step: number) => () => set(state.height + step);
+  const element = h("div", {
+    class: "wbx-handle",
+    role: "separator",
+    tabindex: 0,
+    "aria-orientation": "horizontal",
+    "aria-label": "Height of the widget",
+    "aria-valuemin": LOWEST,
+    title: "Drag to make it higher or lower (arrow keys)",
+    testid: "height",
+    onkeydown: onKeys({ ArrowDown: by(STEP), ArrowUp: by(-STEP) }),
+    onpointerdown: (event) => down(event as PointerEvent),
+    onpointermove: (event) => {
+      if (from) set(from.height + (event as PointerEvent).clientY - from.y);
+    },
+    onpointerup: () => {
+      from = null;
+    },
+    onpointercancel: () => {
+      from = null;
+    },
+  });
+  update();
 
-  update(): void {
-    this.element.setAttribute("aria-valuenow", String(this.#state.height));
-    this.element.setAttribute("aria-valuemax", String(this.#highest));
+  function update(): void {
+    element.setAttribute("aria-valuenow", String(state.height));
+    element.setAttribute("aria-valuemax", String(highest()));
   }
 
   /** As the style sheet has it: never more than the window shows. */
-  get #highest(): number {
+  function highest(): number {
     return Math.max(Math.floor(innerHeight * 0.92), LOWEST);
   }
 
-  #down(event: PointerEvent): void {
+  function down(event: PointerEvent): void {
     if (event.button !== 0) return;
     event.preventDefault();
-    this.element.setPointerCapture?.(event.pointerId);
-    this.element.focus();
-    this.#from = { y: event.clientY, height: Math.min(this.#state.height, this.#highest) };
+    element.setPointerCapture?.(event.pointerId);
+    element.focus();
+    from = { y: event.clientY, height: Math.min(state.height, highest()) };
   }
 
-  #set(height: number): void {
-    this.#state.set("height", Math.round(Math.min(Math.max(height, LOWEST), this.#highest)));
+  function set(height: number): void {
+    state.set("height", Math.round(Math.min(Math.max(height, LOWEST), highest())));
   }
+
+  return { element, update };
 }
 
 /** The button that gives the widget the whole screen; where the page forbids that, there is none. */
-export class FullScreen {
-  readonly button: HTMLButtonElement;
-  readonly dispose: () => void;
-  readonly #element: () => HTMLElement;
+export function makeFullScreen(element: () => HTMLElement) {
+  const button = h(
+    "button",
+    {
+      class: "wbx-button wbx-square",
+      testid: "full-screen",
+      hidden: !document.fullscreenEnabled,
+      onclick: () => void toggle(),
+    },
+    screenIcon(),
+  );
+  const dispose = on(document, { fullscreenchange: () => update() });
+  update();
 
-  constructor(element: () => HTMLElement) {
-    this.#element = element;
-    this.button = h(
-      "button",
-      {
-        class: "wbx-button wbx-square",
-        testid: "full-screen",
-        hidden: !document.fullscreenEnabled,
-        onclick: () => void this.toggle(),
-      },
-      screenIcon(),
-    );
-    this.dispose = on(document, { fullscreenchange: () => this.#update() });
-    this.#update();
+  function whole(): boolean {
+    return document.fullscreenElement !== null && document.fullscreenElement === element();
   }
 
-  get on(): boolean {
-    return document.fullscreenElement !== null && document.fullscreenElement === this.#element();
-  }
-
-  async toggle(): Promise<void> {
+  async function toggle(): Promise<void> {
     if (!document.fullscreenEnabled) return;
-    if (this.on) await document.exitFullscreen();
-    else await this.#element().requestFullscreen();
+    if (whole()) await document.exitFullscreen();
+    else await element().requestFullscreen();
   }
 
-  #update(): void {
-    const text = this.on ? "Leave the full screen (F)" : "Full screen (F)";
-    this.button.setAttribute("aria-label", text);
-    this.button.setAttribute("aria-pressed", String(this.on));
-    this.button.title = text;
+  function update(): void {
+    const text = whole() ? "Leave the full screen (F)" : "Full screen (F)";
+    button.setAttribute("aria-label", text);
+    button.setAttribute("aria-pressed", String(whole()));
+    button.title = text;
   }
+
+  return { button, dispose, toggle };
 }

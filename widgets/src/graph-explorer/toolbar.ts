@@ -18,131 +18,121 @@ function say(button: HTMLButtonElement, text: string, enabled: boolean): void {
 
 const n = (value: number) => value.toLocaleString("en");
 
-export class Toolbar {
-  readonly element: HTMLElement;
-  readonly actions: HTMLElement;
-  readonly #state: State;
-  readonly #slider: HTMLInputElement;
-  readonly #value = h("output", "wbx-threshold-value");
-  readonly #counts = h("div", { class: "wbx-counts", testid: "counts" });
-  readonly #pin: HTMLButtonElement;
-  readonly #group: HTMLButtonElement;
-  readonly #clear: HTMLButtonElement;
-  readonly #undo: HTMLButtonElement;
-  readonly #redo: HTMLButtonElement;
+export function makeToolbar(state: State, clear: () => void) {
+  const value = h("output", "wbx-threshold-value");
+  const counts = h("div", { class: "wbx-counts", testid: "counts" });
 
-  constructor(state: State, clear: () => void) {
-    this.#state = state;
-    const id = uid("threshold");
-    this.#slider = h("input", {
-      id,
-      type: "range",
-      min: 0,
-      max: 100,
-      step: 1,
-      testid: "threshold",
-      oninput: () => state.slide("node_threshold", Number(this.#slider.value) / 100),
-      onchange: () => state.history.release(),
-    });
-    this.#value.setAttribute("for", id);
-    this.#undo = square(undoIcon(), "undo", () => state.history.undo());
-    this.#redo = square(redoIcon(), "redo", () => state.history.redo());
-    this.#pin = h(
-      "button",
-      {
-        class: "wbx-button",
-        testid: "pin",
-        onclick: () => state.current !== null && state.togglePin(state.current),
-      },
-      pinIcon(),
-      h("span", {}, "Pin"),
-    );
-    this.#group = h(
-      "button",
-      {
-        class: "wbx-button",
-        testid: "group",
-        title: "Group the selected nodes into a supernode (G); or hold G and click nodes",
-        onclick: () => state.group(state.selected),
-      },
-      "Group",
-    );
-    this.#clear = h(
-      "button",
-      {
-        class: "wbx-button",
-        testid: "clear",
-        title: "Select nothing (Esc)",
-        onclick: clear,
-      },
-      "Clear",
-    );
-    this.actions = h(
+  const id = uid("threshold");
+  const slider = h("input", {
+    id,
+    type: "range",
+    min: 0,
+    max: 100,
+    step: 1,
+    testid: "threshold",
+    oninput: () => state.slide("node_threshold", Number(slider.value) / 100),
+    onchange: () => state.history.release(),
+  });
+  value.setAttribute("for", id);
+  const undo = square(undoIcon(), "undo", () => state.history.undo());
+  const redo = square(redoIcon(), "redo", () => state.history.redo());
+  const pin = h(
+    "button",
+    {
+      class: "wbx-button",
+      testid: "pin",
+      onclick: () => state.current !== null && state.togglePin(state.current),
+    },
+    pinIcon(),
+    h("span", {}, "Pin"),
+  );
+  const group = h(
+    "button",
+    {
+      class: "wbx-button",
+      testid: "group",
+      title: "Group the selected nodes into a supernode (G); or hold G and click nodes",
+      onclick: () => state.group(state.selected),
+    },
+    "Group",
+  );
+  const clearing = h(
+    "button",
+    {
+      class: "wbx-button",
+      testid: "clear",
+      title: "Select nothing (Esc)",
+      onclick: clear,
+    },
+    "Clear",
+  );
+  const actions = h(
+    "div",
+    "wbx-actions",
+    h("div", { class: "wbx-pair", role: "group", "aria-label": "Steps" }, undo, redo),
+    pin,
+    group,
+    clearing,
+  );
+  const element = h(
+    "div",
+    { class: "wbx-toolbar", role: "group", "aria-label": "Tools" },
+    h(
       "div",
-      "wbx-actions",
-      h("div", { class: "wbx-pair", role: "group", "aria-label": "Steps" }, this.#undo, this.#redo),
-      this.#pin,
-      this.#group,
-      this.#clear,
-    );
-    this.element = h(
-      "div",
-      { class: "wbx-toolbar", role: "group", "aria-label": "Tools" },
+      "wbx-threshold",
       h(
-        "div",
-        "wbx-threshold",
-        h(
-          "label",
-          { for: id, title: "Nodes are drawn by influence, the largest first, until they carry this share of it." },
-          "Influence",
-        ),
-        this.#slider,
-        this.#value,
+        "label",
+        { for: id, title: "Nodes are drawn by influence, the largest first, until they carry this share of it." },
+        "Influence",
       ),
-      this.#counts,
-      this.actions,
-    );
-    this.update();
-    this.updateSteps();
-  }
+      slider,
+      value,
+    ),
+    counts,
+    actions,
+  );
+  update();
+  updateSteps();
 
   /** Follow the state. */
-  update(): void {
-    const { current, pinned, selected, threshold } = this.#state;
+  function update(): void {
+    const { current, pinned, selected, threshold } = state;
     const text = `${Math.round(threshold * 100)} %`;
-    if (document.activeElement !== this.#slider || Math.round(threshold * 100) !== Number(this.#slider.value)) {
-      this.#slider.value = String(Math.round(threshold * 100));
+    if (document.activeElement !== slider || Math.round(threshold * 100) !== Number(slider.value)) {
+      slider.value = String(Math.round(threshold * 100));
     }
-    this.#slider.setAttribute("aria-valuetext", `${text} of the influence`);
-    this.#value.textContent = text;
+    slider.setAttribute("aria-valuetext", `${text} of the influence`);
+    value.textContent = text;
     const isPinned = current !== null && pinned.includes(current);
-    this.#pin.disabled = current === null;
-    this.#pin.setAttribute("aria-pressed", String(isPinned));
-    this.#pin.title = current === null ? "Select a node to pin it (P)" : isPinned ? "Unpin (P)" : "Pin (P)";
-    this.#group.disabled = selected.length < 2;
-    this.#clear.disabled = selected.length === 0;
+    pin.disabled = current === null;
+    pin.setAttribute("aria-pressed", String(isPinned));
+    pin.title = current === null ? "Select a node to pin it (P)" : isPinned ? "Unpin (P)" : "Pin (P)";
+    group.disabled = selected.length < 2;
+    clearing.disabled = selected.length === 0;
   }
 
   /** Say whether there are steps to take back or to do again. */
-  updateSteps(): void {
-    const { canUndo, canRedo } = this.#state.history;
-    say(this.#undo, "Undo (Ctrl/⌘-Z)", canUndo);
-    say(this.#redo, "Redo (Shift-Ctrl/⌘-Z)", canRedo);
+  function updateSteps(): void {
+    const { canUndo, canRedo } = state.history;
+    say(undo, "Undo (Ctrl/⌘-Z)", canUndo);
+    say(redo, "Redo (Shift-Ctrl/⌘-Z)", canRedo);
   }
 
   /** Say how many of how many nodes and edges are drawn. */
-  count(shown: Shown): void {
-    const { n_nodes: nodes, n_edges: edges } = this.#state.graph.info;
+  function count(shown: Shown): void {
+    const { n_nodes: nodes, n_edges: edges } = state.graph.info;
     fill(
-      this.#counts,
+      counts,
       h("b", {}, n(shown.nNodes)),
       ` of ${n(nodes)} nodes, `,
       h("b", {}, n(shown.edges.length)),
       ` of ${n(edges)} edges`,
     );
-    const { size, edges: carried } = this.#state.graph;
-    this.#counts.title =
+    const { size, edges: carried } = state.graph;
+    counts.title =
       `This view holds the ${n(size)} most influential nodes and the ${n(carried.size)} most influential edges ` +
       "between them. The details of a node list all of its edges.";
   }
+
+  return { element, actions, update, updateSteps, count };
 }

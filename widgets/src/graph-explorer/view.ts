@@ -7,20 +7,20 @@ import { Tabs } from "../kit/tabs";
 import { type Colours, watchTheme } from "../kit/theme";
 import { Collector } from "./collector";
 import { sentence } from "./describe";
-import { Details } from "./details";
+import { makeDetails } from "./details";
 import { makeExports } from "./exports";
 import { makeHelp } from "./help";
 import { graphKeys, widgetKeys } from "./keys";
-import { Legend } from "./legend";
+import { makeLegend } from "./legend";
 import { PANES, type Pane } from "./panes";
 import type { Gestures } from "./pointer";
-import { SearchBox } from "./searchbox";
-import { FullScreen, Handle } from "./size";
-import { Stage } from "./stage";
+import { makeSearchBox } from "./searchbox";
+import { makeFullScreen, makeHandle } from "./size";
+import { makeStage } from "./stage";
 import type { Change, State } from "./state";
-import { Toolbar } from "./toolbar";
+import { makeToolbar } from "./toolbar";
 import { Tooltip } from "./tooltip";
-import { ZoomBar } from "./zoombar";
+import { makeZoomBar } from "./zoombar";
 
 /** Narrower than this the details stand below the graph. */
 const NARROW = 720;
@@ -32,263 +32,245 @@ const FILTERS: ReadonlySet<Change> = new Set<Change>([
   "show_biases",
 ]);
 
-export class View {
-  readonly element: HTMLElement;
-  readonly #state: State;
-  readonly #stage: Stage;
-  readonly #details: Details;
-  readonly #toolbar: Toolbar;
-  readonly #tooltip = new Tooltip();
-  readonly #panes: Pane[];
-  readonly #tabs: Tabs;
-  readonly #search: SearchBox;
-  readonly #legend: Legend;
-  readonly #zoom: ZoomBar;
-  readonly #handle: Handle;
-  readonly #screen = new FullScreen(() => this.element);
+export function makeView(state: State, host?: Host) {
+  const tooltip = new Tooltip();
   /** The pane in sight; null while that is the graph. */
-  #pane: Pane | null = null;
-  #searched: number[] = [];
-  readonly #collector: Collector;
-  readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
-  readonly #ends: (() => void)[] = [];
+  let pane: Pane | null = null;
+  let searched: number[] = [];
+  const live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
+  const ends: (() => void)[] = [];
 
-  constructor(state: State, host?: Host) {
-    this.#state = state;
-    const gestures: Gestures = {
-      hover: (node) => state.hover(this.#id(node)),
-      click: (node, event) => this.#click(node, event),
-      enclose: (nodes, event) => {
-        const ids = nodes.map((node) => state.graph.ids[node]!);
-        state.set("selected_ids", [...new Set(event.shiftKey ? [...state.selected, ...ids] : ids)]);
-      },
-    };
-    this.#stage = new Stage(state, state.shown, gestures, () => this.#zoom.update());
-    this.#zoom = new ZoomBar(this.#stage);
-    this.#handle = new Handle(state);
-    this.#legend = new Legend(state);
-    this.#collector = new Collector(state, (name) => {
-      this.#remark();
-      if (name !== null) this.#live.textContent = `Grouped as ${name}.`;
-    });
-    this.#toolbar = new Toolbar(state, () => state.set("selected_ids", []));
-    this.#search = new SearchBox(state, {
-      mark: (nodes) => {
-        this.#searched = nodes;
-        this.#remark();
-      },
-      point: (id) => {
-        this.#reveal(id);
-        state.hover(id);
-      },
-      choose: (id, add) => {
-        state.select(id, add);
-        this.#reveal(id);
-      },
-    });
-    this.#toolbar.element.prepend(this.#search.element);
-    this.#details = new Details(
-      state,
-      { point: (id) => state.hover(id), go: (id) => this.#go(id) },
-      () => this.#stage.shown.nodes,
-    );
-    this.#stage.element.append(this.#tooltip.element);
-    this.#stage.canvas.setAttribute(
-      "aria-label",
-      `Attribution graph of ${state.graph.info.prompt}. Arrow keys walk from node to node, Enter selects.`,
-    );
-    const help = makeHelp();
-    const exports = makeExports(state, () => this.#stage.picture());
-    graphKeys(
-      state,
-      this.#stage,
-      (id) => this.#read(id),
-      () => {
-        const open = [help, exports].filter((popup) => popup.open);
-        for (const popup of open) popup.toggle(false);
-        if (open.length === 0) state.set("selected_ids", []);
-      },
-    );
-    on(this.#stage.canvas, { blur: () => state.hover(null) });
-    this.#panes = PANES.map((make) => make(state, (id) => this.#go(id), host));
-    const canvas = h("div", "wbx-graph", this.#legend.element, this.#stage.element);
-    this.#tabs = new Tabs([{ key: "graph", name: "Graph", element: canvas }, ...this.#panes], (key) =>
-      state.set("view", key),
-    );
-    for (const { element } of this.#panes) element.classList.add("wbx-pane");
-    this.element = h(
+  const gestures: Gestures = {
+    hover: (node) => state.hover(idOf(node)),
+    click: (node, event) => click(node, event),
+    enclose: (nodes, event) => {
+      const ids = nodes.map((node) => state.graph.ids[node]!);
+      state.set("selected_ids", [...new Set(event.shiftKey ? [...state.selected, ...ids] : ids)]);
+    },
+  };
+  const stage = makeStage(state, state.shown, gestures, () => zoom.update());
+  const zoom = makeZoomBar(stage);
+  const handle = makeHandle(state);
+  const legend = makeLegend(state);
+  const collector = new Collector(state, (name) => {
+    remark();
+    if (name !== null) live.textContent = `Grouped as ${name}.`;
+  });
+  const toolbar = makeToolbar(state, () => state.set("selected_ids", []));
+  const search = makeSearchBox(state, {
+    mark: (nodes) => {
+      searched = nodes;
+      remark();
+    },
+    point: (id) => {
+      reveal(id);
+      state.hover(id);
+    },
+    choose: (id, add) => {
+      state.select(id, add);
+      reveal(id);
+    },
+  });
+  toolbar.element.prepend(search.element);
+  const details = makeDetails(state, { point: (id) => state.hover(id), go: (id) => go(id) }, () => stage.shown.nodes);
+  stage.element.append(tooltip.element);
+  stage.canvas.setAttribute(
+    "aria-label",
+    `Attribution graph of ${state.graph.info.prompt}. Arrow keys walk from node to node, Enter selects.`,
+  );
+  const help = makeHelp();
+  const exports = makeExports(state, () => stage.picture());
+  graphKeys(
+    state,
+    stage,
+    (id) => read(id),
+    () => {
+      const open = [help, exports].filter((popup) => popup.open);
+      for (const popup of open) popup.toggle(false);
+      if (open.length === 0) state.set("selected_ids", []);
+    },
+  );
+  on(stage.canvas, { blur: () => state.hover(null) });
+  const panes: Pane[] = PANES.map((make) => make(state, (id) => go(id), host));
+  const canvas = h("div", "wbx-graph", legend.element, stage.element);
+  const tabs = new Tabs([{ key: "graph", name: "Graph", element: canvas }, ...panes], (key) => state.set("view", key));
+  for (const { element } of panes) element.classList.add("wbx-pane");
+  const element = h(
+    "div",
+    { class: "wb wb-explorer", testid: "graph-explorer" },
+    toolbar.element,
+    h(
       "div",
-      { class: "wb wb-explorer", testid: "graph-explorer" },
-      this.#toolbar.element,
+      "wbx-body",
       h(
         "div",
-        "wbx-body",
-        h(
-          "div",
-          "wbx-main",
-          h("div", "wbx-strip", this.#tabs.element, this.#zoom.element),
-          canvas,
-          ...this.#panes.map(({ element }) => element),
-          help.panel,
-          exports.panel,
-        ),
-        this.#details.element,
+        "wbx-main",
+        h("div", "wbx-strip", tabs.element, zoom.element),
+        canvas,
+        ...panes.map(({ element }) => element),
+        help.panel,
+        exports.panel,
       ),
-      this.#handle.element,
-      this.#live,
-    );
-    this.#toolbar.actions.append(exports.button, this.#screen.button, help.button);
-    Object.assign(this.element, { nodePosition: (id: string) => this.nodePosition(id) });
-    this.#ends.push(
-      claimKeys(this.element),
-      this.#collector.watch(this.element),
-      widgetKeys(this.element, state, {
-        f: () => void this.#screen.toggle(),
-        F: () => void this.#screen.toggle(),
-        g: (event) => this.#collector.begin(event),
-        G: (event) => this.#collector.begin(event),
-        "/": () => this.#search.focus(),
-        "?": () => help.toggle(!help.open),
-      }),
-      state.listen((change) => this.#follow(change)),
-    );
-    this.#follow("height");
-    this.#showPane();
-    this.#recount();
-    this.#stage.refreshHeld();
-    this.#details.update();
-    this.#showHovered();
-    this.#remark();
-    this.#watch();
-  }
+      details.element,
+    ),
+    handle.element,
+    live,
+  );
+  const screen = makeFullScreen(() => element);
+  toolbar.actions.append(exports.button, screen.button, help.button);
+  Object.assign(element, { nodePosition: (id: string) => nodePosition(id) });
+  ends.push(
+    claimKeys(element),
+    collector.watch(element),
+    widgetKeys(element, state, {
+      f: () => void screen.toggle(),
+      F: () => void screen.toggle(),
+      g: (event) => collector.begin(event),
+      G: (event) => collector.begin(event),
+      "/": () => search.focus(),
+      "?": () => help.toggle(!help.open),
+    }),
+    state.listen((change) => follow(change)),
+  );
+  follow("height");
+  showPane();
+  recount();
+  stage.refreshHeld();
+  details.update();
+  showHovered();
+  remark();
+  watch();
 
   /** Return where a node stands, in CSS pixels from the top left corner of the canvas; null when it is not drawn. */
-  nodePosition(id: string): { x: number; y: number } | null {
-    const node = this.#state.graph.index.get(id);
-    return node === undefined ? null : this.#stage.position(node);
+  function nodePosition(id: string): { x: number; y: number } | null {
+    const node = state.graph.index.get(id);
+    return node === undefined ? null : stage.position(node);
   }
 
-  dispose(): void {
-    for (const end of this.#ends) end();
-    this.#stage.dispose();
-    this.#details.dispose();
-    for (const pane of this.#panes) pane.dispose();
-    this.#screen.dispose();
-    this.element.remove();
+  function dispose(): void {
+    for (const end of ends) end();
+    stage.dispose();
+    details.dispose();
+    for (const pane of panes) pane.dispose();
+    screen.dispose();
+    element.remove();
   }
 
-  #watch(): void {
-    this.#ends.push(watchTheme(this.element, (colours) => this.#setColours(colours)));
+  function watch(): void {
+    ends.push(watchTheme(element, (colours) => setColours(colours)));
     const observer = new ResizeObserver(() => {
-      const { clientWidth: width } = this.element;
-      this.element.dataset.size = width < NARROW ? "narrow" : "wide";
-      this.#stage.resize();
+      const { clientWidth: width } = element;
+      element.dataset.size = width < NARROW ? "narrow" : "wide";
+      stage.resize();
     });
-    observer.observe(this.element);
-    observer.observe(this.#stage.sized);
+    observer.observe(element);
+    observer.observe(stage.scroller);
     // A scroll bar that comes or goes changes the window alone.
-    observer.observe(this.#stage.canvas);
-    this.#ends.push(() => observer.disconnect());
+    observer.observe(stage.canvas);
+    ends.push(() => observer.disconnect());
     // Another screen, or another zoom, has other pixels.
     const screen = matchMedia(`(resolution: ${devicePixelRatio || 1}dppx)`);
-    this.#ends.push(on(screen, { change: () => this.#stage.resize() }));
+    ends.push(on(screen, { change: () => stage.resize() }));
   }
 
-  #setColours(colours: Colours): void {
-    const style = getComputedStyle(this.element);
+  function setColours(colours: Colours): void {
+    const style = getComputedStyle(element);
     const mono = style.getPropertyValue("--wb-mono").trim() || "monospace";
-    this.#stage.setLook({ colours, small: `11px ${style.fontFamily}`, token: `11.5px ${mono}` });
-    this.#stage.flush();
-    this.element.dataset.ready = "true";
+    stage.setLook({ colours, small: `11px ${style.fontFamily}`, token: `11.5px ${mono}` });
+    stage.flush();
+    element.dataset.ready = "true";
   }
 
-  #follow(change: Change): void {
-    const { element } = this;
-    if (change !== "view") this.#pane?.follow(change);
-    if (change === "view") this.#showPane();
-    else if (change === "history") this.#toolbar.updateSteps();
-    else if (change === "hovered_id") this.#showHovered();
+  function follow(change: Change): void {
+    if (change !== "view") pane?.follow(change);
+    if (change === "view") showPane();
+    else if (change === "history") toolbar.updateSteps();
+    else if (change === "hovered_id") showHovered();
     else if (change === "height") {
-      element.style.setProperty("--wb-height", `${this.#state.height}px`);
-      this.#handle.update();
-    } else if (change === "connections") this.#details.update();
+      element.style.setProperty("--wb-height", `${state.height}px`);
+      handle.update();
+    } else if (change === "connections") details.update();
     else if (change === "colour_by") {
-      this.#legend.update();
-      this.#stage.recolour();
+      legend.update();
+      stage.recolour();
     } else if (change === "highlighted_ids" || change === "card_positions") {
       // Neither changes what the graph draws: the one is marked over it, the other is of the subgraph.
-      this.#remark();
+      remark();
     } else {
-      this.#stage.setShown(this.#state.shown);
-      this.#stage.refreshHeld();
-      this.#toolbar.update();
-      this.#legend.update();
-      this.#recount();
-      if (FILTERS.has(change)) this.#details.markDrawn();
-      else this.#details.update();
-      if (change === "selected_ids") this.#read(this.#state.current);
+      stage.setShown(state.shown);
+      stage.refreshHeld();
+      toolbar.update();
+      legend.update();
+      recount();
+      if (FILTERS.has(change)) details.markDrawn();
+      else details.update();
+      if (change === "selected_ids") read(state.current);
     }
   }
 
-  #showPane(): void {
-    const key = this.#tabs.show(this.#state.view);
-    this.element.dataset.view = key;
-    this.#pane = this.#panes.find((pane) => pane.key === key) ?? null;
-    this.#pane?.show();
-    this.#zoom.element.hidden = this.#pane !== null;
+  function showPane(): void {
+    const key = tabs.show(state.view);
+    element.dataset.view = key;
+    pane = panes.find((pane) => pane.key === key) ?? null;
+    pane?.show();
+    zoom.element.hidden = pane !== null;
   }
 
-  #recount(): void {
-    this.#toolbar.count(this.#stage.shown);
-    this.element.dataset.nodes = String(this.#stage.shown.nNodes);
-    this.element.dataset.edges = String(this.#stage.shown.edges.length);
+  function recount(): void {
+    toolbar.count(stage.shown);
+    element.dataset.nodes = String(stage.shown.nNodes);
+    element.dataset.edges = String(stage.shown.edges.length);
   }
 
-  #showHovered(): void {
-    const id = this.#state.hovered;
-    const node = id === null ? -1 : (this.#state.graph.index.get(id) ?? -1);
-    this.#stage.setHovered(node);
-    this.#details.mark(id);
-    const facts = id === null ? null : this.#state.facts(id);
-    const at = this.#stage.position(node);
+  function showHovered(): void {
+    const id = state.hovered;
+    const node = id === null ? -1 : (state.graph.index.get(id) ?? -1);
+    stage.setHovered(node);
+    details.mark(id);
+    const facts = id === null ? null : state.facts(id);
+    const at = stage.position(node);
     if (facts && at) {
-      const { clientWidth: width, clientHeight: height } = this.#stage.element;
-      this.#tooltip.show(facts, this.#state.graph.info, at, { width, height });
-    } else this.#tooltip.hide();
+      const { clientWidth: width, clientHeight: height } = stage.element;
+      tooltip.show(facts, state.graph.info, at, { width, height });
+    } else tooltip.hide();
   }
 
-  #read(id: string | null): void {
-    const facts = id === null ? null : this.#state.facts(id);
-    this.#live.textContent = facts ? sentence(facts, this.#state.graph.info) : "Nothing is selected.";
+  function read(id: string | null): void {
+    const facts = id === null ? null : state.facts(id);
+    live.textContent = facts ? sentence(facts, state.graph.info) : "Nothing is selected.";
   }
 
-  #id(node: number): string | null {
-    return this.#state.graph.ids[node] ?? null;
+  function idOf(node: number): string | null {
+    return state.graph.ids[node] ?? null;
   }
 
-  #click(node: number, event: PointerEvent): void {
-    const id = this.#id(node);
+  function click(node: number, event: PointerEvent): void {
+    const id = idOf(node);
     if (id === null) {
-      if (!event.shiftKey) this.#state.set("selected_ids", []);
-    } else if (this.#collector.take(id)) this.#remark();
-    else if (event.ctrlKey || event.metaKey) this.#state.togglePin(id);
-    else this.#state.select(id, event.shiftKey);
+      if (!event.shiftKey) state.set("selected_ids", []);
+    } else if (collector.take(id)) remark();
+    else if (event.ctrlKey || event.metaKey) state.togglePin(id);
+    else state.select(id, event.shiftKey);
   }
 
-  #go(id: string): void {
-    this.#state.select(id);
-    this.#reveal(id);
+  function go(id: string): void {
+    state.select(id);
+    reveal(id);
   }
 
   /** Mark what the search found, and what another explorer highlights here. */
-  #remark(): void {
-    const { highlighted } = this.#state;
-    const others = this.#state.nodes([...highlighted, ...this.#collector.ids]);
-    this.#stage.setMarked([...new Set([...this.#searched, ...others])]);
+  function remark(): void {
+    const { highlighted } = state;
+    const others = state.nodes([...highlighted, ...collector.ids]);
+    stage.setMarked([...new Set([...searched, ...others])]);
   }
 
-  #reveal(id: string | null): void {
-    const node = id === null ? undefined : this.#state.graph.index.get(id);
-    if (node !== undefined) this.#stage.reveal(node);
+  function reveal(id: string | null): void {
+    const node = id === null ? undefined : state.graph.index.get(id);
+    if (node !== undefined) stage.reveal(node);
   }
+
+  return { element, nodePosition, dispose };
 }
+
+export type View = ReturnType<typeof makeView>;

@@ -9,43 +9,37 @@ export interface Zoomable {
   resetZoom(): void;
 }
 
-export class ZoomBar {
-  readonly element: HTMLElement;
-  readonly #of: Zoomable;
-  readonly #reset: HTMLButtonElement;
-  readonly #out: HTMLButtonElement;
-
-  constructor(of: Zoomable) {
-    this.#of = of;
-    const button = (text: string, label: string, testid: string, act: () => void) =>
-      h(
-        "button",
-        {
-          class: "wbx-zoom-button",
-          "aria-label": label,
-          title: label,
-          testid: testid,
-          onclick: act,
-        },
-        text,
-      );
-    this.#out = button("−", "Zoom out (−)", "zoom-out", () => of.zoomOut());
-    this.#reset = button("", "", "zoom-reset", () => of.resetZoom());
-    this.element = h(
-      "div",
-      { class: "wbx-zoom", role: "group", "aria-label": "Zoom" },
-      this.#out,
-      this.#reset,
-      button("+", "Zoom in (+), or Ctrl and the wheel", "zoom-in", () => of.zoomIn()),
+export function makeZoomBar(of: Zoomable) {
+  const button = (text: string, label: string, testid: string, act: () => void) =>
+    h(
+      "button",
+      {
+        class: "wbx-zoom-button",
+        "aria-label": label,
+        title: label,
+        testid: testid,
+        onclick: act,
+      },
+      text,
     );
-    this.update();
+  const out = button("−", "Zoom out (−)", "zoom-out", () => of.zoomOut());
+  const reset = button("", "", "zoom-reset", () => of.resetZoom());
+  const element = h(
+    "div",
+    { class: "wbx-zoom", role: "group", "aria-label": "Zoom" },
+    out,
+    reset,
+    button("+", "Zoom in (+), or Ctrl and the wheel", "zoom-in", () => of.zoomIn()),
+  );
+  update();
+
+  function update(): void {
+    const text = `${Math.round(of.zoom * 100)} %`;
+    reset.textContent = text;
+    reset.setAttribute("aria-label", `Zoom ${text}: show the whole graph (0)`);
+    reset.title = "Show the whole graph (0)";
+    reset.disabled = out.disabled = of.zoom === 1;
   }
 
-  update(): void {
-    const text = `${Math.round(this.#of.zoom * 100)} %`;
-    this.#reset.textContent = text;
-    this.#reset.setAttribute("aria-label", `Zoom ${text}: show the whole graph (0)`);
-    this.#reset.title = "Show the whole graph (0)";
-    this.#reset.disabled = this.#out.disabled = this.#of.zoom === 1;
-  }
+  return { element, update };
 }

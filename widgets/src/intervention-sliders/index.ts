@@ -3,7 +3,7 @@
 import type { AnyModel, RenderProps } from "@anywidget/types";
 import { copy } from "../kit/clipboard";
 import { fill, h } from "../kit/dom";
-import { History } from "../kit/history";
+import { type History, makeHistory } from "../kit/history";
 import { connection, watchConnection } from "../kit/kernel";
 import { claimKeys } from "../kit/keyboard";
 import { Notice } from "../kit/notice";
@@ -182,7 +182,7 @@ class Sliders {
       get: (trait: string) => this.#model.get(trait as keyof State),
       put: (values: ReadonlyMap<string, unknown>) => this.#set(Object.fromEntries(values) as Undone),
     };
-    return new History(store, UNDONE, () => this.#drawControls());
+    return makeHistory(store, UNDONE, () => this.#drawControls());
   }
 
   #key(event: KeyboardEvent): void {

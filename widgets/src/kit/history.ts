@@ -12,90 +12,92 @@ export interface Store {
   put(values: ReadonlyMap<string, unknown>): void;
 }
 
-export class History {
-  readonly #of: Store;
-  readonly #now = new Map<string, unknown>();
-  readonly #changed: () => void;
-  #past: Values[] = [];
-  #future: Values[] = [];
+/**
+ * @param traits are those whose changes can be taken back.
+ * @param changed is called when there is more or less to take back.
+ */
+export function makeHistory(of: Store, traits: readonly string[], changed: () => void) {
+  const now = new Map<string, unknown>();
+  const past: Values[] = [];
+  let future: Values[] = [];
   /** The step to which changes still belong. */
-  #open: Values | null = null;
-  #held = false;
-  #applying = false;
+  let open: Values | null = null;
+  let held = false;
+  let applying = false;
 
-  /**
-   * @param traits are those whose changes can be taken back.
-   * @param changed is called when there is more or less to take back.
-   */
-  constructor(of: Store, traits: readonly string[], changed: () => void) {
-    this.#of = of;
-    this.#changed = changed;
-    for (const trait of traits) this.#now.set(trait, of.get(trait));
-  }
-
-  get canUndo(): boolean {
-    return this.#past.length > 0;
-  }
-
-  get canRedo(): boolean {
-    return this.#future.length > 0;
-  }
+  for (const trait of traits) now.set(trait, of.get(trait));
 
   /** A trait has changed. What changes in one go (a click that selects and pins) is one step. */
-  note(trait: string): void {
-    if (!this.#now.has(trait)) return;
-    const before = this.#now.get(trait);
-    this.#now.set(trait, this.#of.get(trait));
-    if (this.#applying) return;
-    if (!this.#open) {
-      this.#open = new Map();
-      this.#past.push(this.#open);
-      if (this.#past.length > DEPTH) this.#past.shift();
-      this.#future = [];
-      if (!this.#held) queueMicrotask(() => this.#close());
-      this.#changed();
+  function note(trait: string): void {
+    if (!now.has(trait)) return;
+    const before = now.get(trait);
+    now.set(trait, of.get(trait));
+    if (applying) return;
+    if (!open) {
+      open = new Map();
+      past.push(open);
+      if (past.length > DEPTH) past.shift();
+      future = [];
+      if (!held) queueMicrotask(() => close());
+      changed();
     }
-    if (!this.#open.has(trait)) this.#open.set(trait, before);
+    if (!open.has(trait)) open.set(trait, before);
   }
 
   /** A slider or a card begins to move: all that changes until {@link release} is one step. */
-  hold(): void {
-    if (this.#held) return;
-    this.#open = null;
-    this.#held = true;
+  function hold(): void {
+    if (held) return;
+    open = null;
+    held = true;
   }
 
-  release(): void {
-    this.#held = false;
-    this.#close();
+  function release(): void {
+    held = false;
+    close();
   }
 
-  undo(): void {
-    this.release();
-    this.#future.push(...this.#apply(this.#past.pop()));
-    this.#changed();
+  function undo(): void {
+    release();
+    future.push(...apply(past.pop()));
+    changed();
   }
 
-  redo(): void {
-    this.release();
-    this.#past.push(...this.#apply(this.#future.pop()));
-    this.#changed();
+  function redo(): void {
+    release();
+    past.push(...apply(future.pop()));
+    changed();
   }
 
-  #close(): void {
-    if (!this.#held) this.#open = null;
+  function close(): void {
+    if (!held) open = null;
   }
 
   /** Set the values of a step, and return the step that takes this back. */
-  #apply(step: Values | undefined): Values[] {
+  function apply(step: Values | undefined): Values[] {
     if (!step) return [];
-    const back: Values = new Map([...step.keys()].map((trait) => [trait, this.#now.get(trait)]));
-    this.#applying = true;
+    const back: Values = new Map([...step.keys()].map((trait) => [trait, now.get(trait)]));
+    applying = true;
     try {
-      this.#of.put(step);
+      of.put(step);
     } finally {
-      this.#applying = false;
+      applying = false;
     }
     return [back];
   }
+
+  return {
+    get canUndo(): boolean {
+      return past.length > 0;
+    },
+    get canRedo(): boolean {
+      return future.length > 0;
+    },
+    note,
+    hold,
+    release,
+    undo,
+    redo,
+  };
 }
+
+export type History = ReturnType<typeof makeHistory>;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { freeName, grouped, groupOf, renamed, without } from "../../src/graph-explorer/groups";
-import { State } from "../../src/graph-explorer/state";
+import { makeState } from "../../src/graph-explorer/state";
 import { EDGES, FakeModel, NODES, wire } from "./graphs";
 
 const GROUPS = [
@@ -32,7 +32,7 @@ describe("groups of nodes", () => {
 });
 
 describe("supernodes in the state", () => {
-  const state = (traits = {}) => new State(new FakeModel({ ...wire(NODES, EDGES), ...traits }) as never, () => true);
+  const state = (traits = {}) => makeState(new FakeModel({ ...wire(NODES, EDGES), ...traits }) as never, () => true);
 
   it("are named after their most influential node", () => {
     const some = state();

@@ -5,7 +5,7 @@ import { localEnd, mostInfluential } from "../../src/graph-explorer/ends";
 import { heldFocus, hoverFocus } from "../../src/graph-explorer/focus";
 import { placeLabels } from "../../src/graph-explorer/labels";
 import { shown } from "../../src/graph-explorer/prune";
-import type { LinkMode } from "../../src/graph-explorer/state";
+import type { LinkMode } from "../../src/graph-explorer/traits";
 import { EDGES, NODES, node, small } from "./graphs";
 
 const graph = small();

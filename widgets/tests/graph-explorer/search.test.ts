@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { matches } from "../../src/graph-explorer/search";
-import { SearchBox } from "../../src/graph-explorer/searchbox";
-import { State } from "../../src/graph-explorer/state";
+import { makeSearchBox } from "../../src/graph-explorer/searchbox";
+import { makeState, type State } from "../../src/graph-explorer/state";
 import { EDGES, FakeModel, NODES, wire } from "./graphs";
 
 const stateOf = (nodes = NODES, traits: Record<string, unknown> = {}) =>
-  new State(new FakeModel({ ...wire(nodes, EDGES), ...traits }) as never, () => true);
+  makeState(new FakeModel({ ...wire(nodes, EDGES), ...traits }) as never, () => true);
 const found = (state: State, text: string) => matches(state, text).map((node) => state.graph.ids[node]);
 
 afterEach(() => document.body.replaceChildren());
@@ -42,7 +42,7 @@ describe("a search", () => {
 describe("the search field", () => {
   function box() {
     const calls = { mark: vi.fn(), point: vi.fn(), choose: vi.fn() };
-    const search = new SearchBox(stateOf(), calls);
+    const search = makeSearchBox(stateOf(), calls);
     document.body.append(search.element);
     const input = search.element.querySelector("input")!;
     const type = (text: string) => {

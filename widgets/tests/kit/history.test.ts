@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { History } from "../../src/kit/history";
+import { type History, makeHistory } from "../../src/kit/history";
 
 /** Two values that tell the history of every change, as the state does. */
 function store() {
@@ -12,7 +12,7 @@ function store() {
     history.note(trait);
   };
   const changed = vi.fn();
-  const history: History = new History(
+  const history: History = makeHistory(
     {
       get: (trait) => values.get(trait),
       put: (step) => {

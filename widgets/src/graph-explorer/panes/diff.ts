@@ -9,7 +9,7 @@ import type { MakePane, Pane } from "../panes";
 import type { Change, State } from "../state";
 import { type Changed, type Difference, relativeTo, WHERE, type Where } from "./diff-data";
 import { Picture, sign } from "./diff-picture";
-import { type Column, Grid } from "./grid";
+import { type Column, type Grid, makeGrid } from "./grid";
 
 const n = (value: number) => value.toLocaleString("en");
 
@@ -54,7 +54,7 @@ class DiffPane implements Pane {
       point: (id) => state.hover(id !== null && state.graph.index.has(id) ? id : null),
       choose: (id, add) => state.graph.index.has(id) && choose(id, add),
     });
-    this.#grid = new Grid<Changed>({
+    this.#grid = makeGrid<Changed>({
       label: "Nodes that differ, the largest change first",
       columns: this.#columns(difference),
       sorting: { key: "size", direction: "descending" },

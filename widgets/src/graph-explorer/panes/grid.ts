@@ -34,170 +34,164 @@ export interface GridOptions<Row> {
 /** A cell with this attribute pins the node of its row when it is clicked. */
 export const PINS = "data-pins";
 
-export class Grid<Row> {
-  readonly element = h("div", "wbx-grid");
-  readonly #options: GridOptions<Row>;
-  readonly #name = uid("grid");
-  readonly #table: HTMLTableElement;
-  readonly #headings = new Map<string, HTMLTableCellElement>();
-  readonly #body = h("tbody");
-  readonly #observer: ResizeObserver;
-  #sorting: Sorting;
-  #given: Row[] = [];
-  #rows: Row[] = [];
-  #at = -1;
-  #first = 0;
-  #built = 0;
-  #hovered: string | null = null;
-  #frame = 0;
+export function makeGrid<Row>(options: GridOptions<Row>) {
+  const element = h("div", "wbx-grid");
+  const name = uid("grid");
+  const headings = new Map<string, HTMLTableCellElement>();
+  const body = h("tbody");
+  let sorting: Sorting;
+  let given: Row[] = [];
+  let sorted: Row[] = [];
+  let current = -1;
+  let firstBuilt = 0;
+  let built = 0;
+  let hovered: string | null = null;
+  let frame = 0;
 
-  constructor(options: GridOptions<Row>) {
-    this.#options = options;
-    this.#sorting = options.sorting;
-    const headings = options.columns.map((column) => this.#heading(column));
-    this.#table = h(
-      "table",
-      {
-        role: "grid",
-        tabindex: 0,
-        "aria-label": options.label,
-        "aria-multiselectable": "true",
-        onkeydown: (event) => this.#key(event as KeyboardEvent),
-        onfocus: () => this.#activate(Math.max(this.#at, 0)),
-        onblur: () => options.point(null),
-      },
-      h("thead", {}, h("tr", { "aria-rowindex": 1 }, ...headings)),
-      this.#body,
-    );
-    // The table takes the focus when the button goes down: its rows must not move under the pointer then.
-    on(this.#body, {
-      mousedown: (event) => {
-        this.#at = this.#rowAt(event) ?? this.#at;
-      },
-      click: (event) => this.#click(event),
-      pointerover: (event) => options.point(this.#idAt(event)),
-      pointerleave: () => options.point(null),
-    });
-    this.element.append(this.#table);
-    on(this.element, {
-      scroll: () => {
-        cancelAnimationFrame(this.#frame);
-        this.#frame = requestAnimationFrame(() => this.#build());
-      },
-    });
-    this.#observer = new ResizeObserver(() => this.#build());
-    this.#observer.observe(this.element);
-    this.#markSorting();
-  }
+  sorting = options.sorting;
+  const cells = options.columns.map((column) => heading(column));
+  const table = h(
+    "table",
+    {
+      role: "grid",
+      tabindex: 0,
+      "aria-label": options.label,
+      "aria-multiselectable": "true",
+      onkeydown: (event) => key(event as KeyboardEvent),
+      onfocus: () => activate(Math.max(current, 0)),
+      onblur: () => options.point(null),
+    },
+    h("thead", {}, h("tr", { "aria-rowindex": 1 }, ...cells)),
+    body,
+  );
+  // The table takes the focus when the button goes down: its rows must not move under the pointer then.
+  on(body, {
+    mousedown: (event) => {
+      current = rowAt(event) ?? current;
+    },
+    click: (event) => click(event),
+    pointerover: (event) => options.point(idAt(event)),
+    pointerleave: () => options.point(null),
+  });
+  element.append(table);
+  on(element, {
+    scroll: () => {
+      cancelAnimationFrame(frame);
+      frame = requestAnimationFrame(() => build());
+    },
+  });
+  const observer = new ResizeObserver(() => build());
+  observer.observe(element);
+  markSorting();
 
-  dispose(): void {
-    cancelAnimationFrame(this.#frame);
-    this.#observer.disconnect();
+  function dispose(): void {
+    cancelAnimationFrame(frame);
+    observer.disconnect();
   }
 
   /** Show other rows, in the order that the headings ask for. */
-  setRows(rows: Row[]): void {
-    const active = this.#rows[this.#at];
-    const id = active === undefined ? null : this.#options.id(active);
-    this.#given = rows;
-    this.#sort();
-    this.#at = id === null ? -1 : this.#rows.findIndex((row) => this.#options.id(row) === id);
-    this.refresh();
+  function setRows(rows: Row[]): void {
+    const active = sorted[current];
+    const id = active === undefined ? null : options.id(active);
+    given = rows;
+    sort();
+    current = id === null ? -1 : sorted.findIndex((row) => options.id(row) === id);
+    refresh();
   }
 
   /** Build what is in sight anew: what the cells say has changed. */
-  refresh(): void {
-    this.#table.setAttribute("aria-rowcount", String(this.#rows.length + 1));
-    this.#build(true);
+  function refresh(): void {
+    table.setAttribute("aria-rowcount", String(sorted.length + 1));
+    build(true);
   }
 
   /** Mark the row of the node under the pointer. */
-  mark(id: string | null): void {
-    if (this.#hovered === id) return;
-    this.#hovered = id;
-    for (const row of this.#body.querySelectorAll<HTMLElement>("tr[data-id]")) {
+  function mark(id: string | null): void {
+    if (hovered === id) return;
+    hovered = id;
+    for (const row of body.querySelectorAll<HTMLElement>("tr[data-id]")) {
       row.classList.toggle("wbx-pointed", row.dataset.id === id);
     }
   }
 
   /** Scroll a node's row into sight. */
-  reveal(id: string): void {
-    const at = this.#rows.findIndex((row) => this.#options.id(row) === id);
-    if (at >= 0) this.#scrollTo(at);
+  function reveal(id: string): void {
+    const at = sorted.findIndex((row) => options.id(row) === id);
+    if (at >= 0) scrollTo(at);
   }
 
-  #heading(column: Column<Row>): HTMLTableCellElement {
+  function heading(column: Column<Row>): HTMLTableCellElement {
     const sortable = column.value !== undefined;
     const heading = h(
       "th",
       { scope: "col", class: `wbx-col-${column.key}`, title: column.hint, "data-column": column.key },
       sortable
-        ? h("button", { class: "wbx-sort", onclick: () => this.#sortBy(column.key) }, column.title)
+        ? h("button", { class: "wbx-sort", onclick: () => sortBy(column.key) }, column.title)
         : h("span", "wb-visually-hidden", column.title),
     );
-    this.#headings.set(column.key, heading);
+    headings.set(column.key, heading);
     return heading;
   }
 
-  #sortBy(key: string): void {
-    const again = this.#sorting.key === key;
-    const numeric = typeof this.#value(key)?.(this.#given[0]!) === "number";
+  function sortBy(key: string): void {
+    const again = sorting.key === key;
+    const numeric = typeof sortValue(key)?.(given[0]!) === "number";
     const first = numeric ? "descending" : "ascending";
-    const other = this.#sorting.direction === "ascending" ? "descending" : "ascending";
-    this.#sorting = { key, direction: again ? other : first };
-    this.#markSorting();
-    this.#at = -1;
-    this.#sort();
-    this.element.scrollTop = 0;
-    this.refresh();
+    const other = sorting.direction === "ascending" ? "descending" : "ascending";
+    sorting = { key, direction: again ? other : first };
+    markSorting();
+    current = -1;
+    sort();
+    element.scrollTop = 0;
+    refresh();
   }
 
-  #value(key: string): ((row: Row) => number | string) | undefined {
-    const value = this.#options.columns.find((column) => column.key === key)?.value;
-    return this.#given.length > 0 ? value : undefined;
+  function sortValue(key: string): ((row: Row) => number | string) | undefined {
+    const value = options.columns.find((column) => column.key === key)?.value;
+    return given.length > 0 ? value : undefined;
   }
 
-  #sort(): void {
-    const value = this.#value(this.#sorting.key);
-    this.#rows = value ? ordered(this.#given, value, this.#sorting.direction) : this.#given;
+  function sort(): void {
+    const value = sortValue(sorting.key);
+    sorted = value ? ordered(given, value, sorting.direction) : given;
   }
 
-  #markSorting(): void {
-    for (const [key, heading] of this.#headings) {
-      if (key === this.#sorting.key) heading.setAttribute("aria-sort", this.#sorting.direction);
+  function markSorting(): void {
+    for (const [key, heading] of headings) {
+      if (key === sorting.key) heading.setAttribute("aria-sort", sorting.direction);
       else heading.removeAttribute("aria-sort");
     }
   }
 
   /** Build the rows in sight, where they are not those that stand there already. */
-  #build(always = false): void {
-    const { scrollTop, clientHeight } = this.element;
+  function build(always = false): void {
+    const { scrollTop, clientHeight } = element;
     const first = Math.max(Math.floor(scrollTop / ROW_HEIGHT) - SPARE, 0);
-    const end = Math.min(Math.ceil((scrollTop + clientHeight) / ROW_HEIGHT) + SPARE, this.#rows.length);
-    if (!always && first === this.#first && end - first === this.#built) return;
-    this.#first = first;
-    this.#built = Math.max(end - first, 0);
-    const rows = this.#rows.slice(first, end).map((row, at) => this.#row(row, first + at));
-    fill(this.#body, this.#space(first), ...rows, this.#space(this.#rows.length - Math.max(end, first)));
-    this.#markActive();
+    const end = Math.min(Math.ceil((scrollTop + clientHeight) / ROW_HEIGHT) + SPARE, sorted.length);
+    if (!always && first === firstBuilt && end - first === built) return;
+    firstBuilt = first;
+    built = Math.max(end - first, 0);
+    const rows = sorted.slice(first, end).map((row, at) => rowElement(row, first + at));
+    fill(body, space(first), ...rows, space(sorted.length - Math.max(end, first)));
+    markActive();
   }
 
-  #space(rows: number): HTMLTableRowElement | null {
+  function space(rows: number): HTMLTableRowElement | null {
     if (rows <= 0) return null;
     const space = h("tr", { "aria-hidden": "true", class: "wbx-space" }, h("td", {}));
     space.style.height = `${rows * ROW_HEIGHT}px`;
     return space;
   }
 
-  #row(row: Row, at: number): HTMLTableRowElement {
-    const { columns, id, selectable, isSelected } = this.#options;
+  function rowElement(row: Row, at: number): HTMLTableRowElement {
+    const { columns, id, selectable, isSelected } = options;
     const own = id(row);
     const can = selectable?.(row) ?? true;
     return h(
       "tr",
       {
-        id: `${this.#name}-${at}`,
-        class: own === this.#hovered ? "wbx-pointed" : undefined,
+        id: `${name}-${at}`,
+        class: own === hovered ? "wbx-pointed" : undefined,
         "aria-rowindex": at + 2,
         "aria-selected": can ? String(isSelected(own)) : undefined,
         "aria-disabled": can ? undefined : "true",
@@ -208,81 +202,84 @@ export class Grid<Row> {
     );
   }
 
-  #idAt({ target }: Event): string | null {
+  function idAt({ target }: Event): string | null {
     return (target as Element).closest<HTMLElement>("tr[data-id]")?.dataset.id ?? null;
   }
 
-  #rowAt({ target }: Event): number | null {
+  function rowAt({ target }: Event): number | null {
     const place = (target as Element).closest<HTMLElement>("tr[data-id]");
     return place && Number(place.dataset.at);
   }
 
-  #click(event: MouseEvent): void {
-    const at = this.#rowAt(event);
+  function click(event: MouseEvent): void {
+    const at = rowAt(event);
     if (at === null) return;
-    this.#at = at;
-    const row = this.#rows[at]!;
-    const id = this.#options.id(row);
-    if ((event.target as Element).closest(`[${PINS}]`)) this.#options.pin?.(id);
-    else if (this.#options.selectable?.(row) ?? true) {
-      this.#options.choose(id, event.ctrlKey || event.metaKey || event.shiftKey);
+    current = at;
+    const row = sorted[at]!;
+    const id = options.id(row);
+    if ((event.target as Element).closest(`[${PINS}]`)) options.pin?.(id);
+    else if (options.selectable?.(row) ?? true) {
+      options.choose(id, event.ctrlKey || event.metaKey || event.shiftKey);
     }
-    this.#table.focus({ preventScroll: true });
-    this.#markActive();
+    table.focus({ preventScroll: true });
+    markActive();
   }
 
-  #key(event: KeyboardEvent): void {
+  function key(event: KeyboardEvent): void {
     // The headings are buttons with keys of their own.
-    if (event.target !== this.#table || event.altKey) return;
-    const page = Math.max(Math.floor(this.element.clientHeight / ROW_HEIGHT) - 2, 1);
-    const last = this.#rows.length - 1;
+    if (event.target !== table || event.altKey) return;
+    const page = Math.max(Math.floor(element.clientHeight / ROW_HEIGHT) - 2, 1);
+    const last = sorted.length - 1;
     const steps: Record<string, number> = {
-      ArrowDown: this.#at + 1,
-      ArrowUp: this.#at - 1,
-      PageDown: this.#at + page,
-      PageUp: this.#at - page,
+      ArrowDown: current + 1,
+      ArrowUp: current - 1,
+      PageDown: current + page,
+      PageUp: current - page,
       Home: 0,
       End: last,
     };
     const to = steps[event.key];
-    const row = this.#rows[this.#at];
+    const row = sorted[current];
     const add = event.ctrlKey || event.metaKey || event.shiftKey;
-    if (to !== undefined) this.#activate(Math.min(Math.max(to, 0), last));
+    if (to !== undefined) activate(Math.min(Math.max(to, 0), last));
     else if (row !== undefined && (event.key === "Enter" || event.key === " ")) {
-      if (this.#options.selectable?.(row) ?? true) this.#options.choose(this.#options.id(row), add);
+      if (options.selectable?.(row) ?? true) options.choose(options.id(row), add);
     } else if (row !== undefined && event.key.toLowerCase() === "p" && !event.ctrlKey && !event.metaKey) {
-      this.#options.pin?.(this.#options.id(row));
+      options.pin?.(options.id(row));
     } else return;
     event.preventDefault();
   }
 
   /** Walk to a row: it is in sight, the pointer of the graph is on its node, and the keys act on it. */
-  #activate(at: number): void {
-    const row = this.#rows[at];
+  function activate(at: number): void {
+    const row = sorted[at];
     if (row === undefined) return;
-    this.#at = at;
-    this.#scrollTo(at);
-    this.#markActive();
-    this.#options.point(this.#options.id(row));
+    current = at;
+    scrollTo(at);
+    markActive();
+    options.point(options.id(row));
   }
 
-  #scrollTo(at: number): void {
-    const { element } = this;
+  function scrollTo(at: number): void {
     const top = at * ROW_HEIGHT;
     // The headings cover the first row of what is scrolled.
     const room = element.clientHeight - 2 * ROW_HEIGHT;
     if (top < element.scrollTop) element.scrollTop = top;
     else if (top > element.scrollTop + room) element.scrollTop = top - Math.max(room, 0);
-    this.#build();
+    build();
   }
 
-  #markActive(): void {
-    const active = this.#body.querySelector(`tr[data-at="${this.#at}"]`);
-    for (const row of this.#body.querySelectorAll("tr[data-active]"))
+  function markActive(): void {
+    const active = body.querySelector(`tr[data-at="${current}"]`);
+    for (const row of body.querySelectorAll("tr[data-active]"))
       if (row !== active) delete (row as HTMLElement).dataset.active;
     if (active instanceof HTMLElement) {
       active.dataset.active = "true";
-      this.#table.setAttribute("aria-activedescendant", active.id);
-    } else this.#table.removeAttribute("aria-activedescendant");
+      table.setAttribute("aria-activedescendant", active.id);
+    } else table.removeAttribute("aria-activedescendant");
   }
+
+  return { element, dispose, setRows, refresh, mark, reveal };
 }
+
+export type Grid<Row> = ReturnType<typeof makeGrid<Row>>;

@@ -5,86 +5,79 @@ import { percent, plain } from "../../kit/format";
 import { LOGIT, TOKEN } from "../data";
 import { kindOf, nameOf, shortLayer, tokenAt } from "../describe";
 import { glyph, pinIcon } from "../glyph";
-import type { MakePane, Pane } from "../panes";
+import type { Pane } from "../panes";
 import type { Change, State } from "../state";
-import { type Column, Grid, PINS } from "./grid";
+import { type Column, makeGrid, PINS } from "./grid";
 import { fits, type Row, rowsOf } from "./table-rows";
 
 const n = (value: number) => value.toLocaleString("en");
 
-class TablePane implements Pane {
-  readonly key = "table";
-  readonly name = "Table";
-  readonly element: HTMLElement;
-  readonly #state: State;
-  readonly #grid: Grid<Row>;
-  readonly #filter: HTMLInputElement;
-  readonly #count = h("span", { class: "wb-muted", role: "status", testid: "table-count" });
+export function tablePane(state: State, go: (id: string) => void): Pane {
+  const key = "table";
+  const name = "Table";
+  const count = h("span", { class: "wb-muted", role: "status", testid: "table-count" });
 
-  constructor(state: State, go: (id: string) => void) {
-    this.#state = state;
-    this.#grid = new Grid<Row>({
-      label: `Drawn nodes of the graph of ${state.graph.info.prompt}`,
-      columns: this.#columns(),
-      sorting: { key: "influence", direction: "descending" },
-      id: ({ facts }) => facts.id,
-      isSelected: (id) => state.selected.includes(id),
-      point: (id) => state.hover(id),
-      choose: (id, add) => (add ? state.select(id, true) : go(id)),
-      pin: (id) => state.togglePin(id),
-    });
-    this.#filter = h("input", {
-      type: "search",
-      class: "wbx-filter",
-      placeholder: "Filter by name, token, kind, layer or id",
-      "aria-label": "Filter the table",
-      testid: "table-filter",
-      spellcheck: "false",
-      autocomplete: "off",
-      oninput: () => this.show(),
-      onkeydown: (event) => {
-        if ((event as KeyboardEvent).key !== "Escape" || this.#filter.value === "") return;
-        this.#filter.value = "";
-        this.show();
-        event.stopPropagation();
-      },
-    });
-    this.element = h(
-      "div",
-      { class: "wbx-table", testid: "table" },
-      h("div", "wbx-pane-bar", this.#filter, this.#count),
-      this.#grid.element,
-    );
-  }
+  const grid = makeGrid<Row>({
+    label: `Drawn nodes of the graph of ${state.graph.info.prompt}`,
+    columns: columns(),
+    sorting: { key: "influence", direction: "descending" },
+    id: ({ facts }) => facts.id,
+    isSelected: (id) => state.selected.includes(id),
+    point: (id) => state.hover(id),
+    choose: (id, add) => (add ? state.select(id, true) : go(id)),
+    pin: (id) => state.togglePin(id),
+  });
+  const filter = h("input", {
+    type: "search",
+    class: "wbx-filter",
+    placeholder: "Filter by name, token, kind, layer or id",
+    "aria-label": "Filter the table",
+    testid: "table-filter",
+    spellcheck: "false",
+    autocomplete: "off",
+    oninput: () => show(),
+    onkeydown: (event) => {
+      if ((event as KeyboardEvent).key !== "Escape" || filter.value === "") return;
+      filter.value = "";
+      show();
+      event.stopPropagation();
+    },
+  });
+  const element = h(
+    "div",
+    { class: "wbx-table", testid: "table" },
+    h("div", "wbx-pane-bar", filter, count),
+    grid.element,
+  );
 
-  show(): void {
-    const { graph } = this.#state;
-    const all = rowsOf(this.#state, this.#state.shown.nodes);
-    const rows = all.filter((row) => fits(row, this.#filter.value, graph.info));
+  function show(): void {
+    const { graph } = state;
+    const all = rowsOf(state, state.shown.nodes);
+    const rows = all.filter((row) => fits(row, filter.value, graph.info));
     const drawn = `${n(all.length)} drawn node${all.length === 1 ? "" : "s"}`;
-    this.#count.textContent = rows.length === all.length ? drawn : `${n(rows.length)} of ${drawn}`;
-    this.#grid.mark(this.#state.hovered);
-    this.#grid.setRows(rows);
+    count.textContent = rows.length === all.length ? drawn : `${n(rows.length)} of ${drawn}`;
+    grid.mark(state.hovered);
+    grid.setRows(rows);
   }
 
-  follow(change: Change): void {
-    if (change === "hovered_id") this.#grid.mark(this.#state.hovered);
+  function follow(change: Change): void {
+    if (change === "hovered_id") grid.mark(state.hovered);
     else if (change === "selected_ids") {
-      this.show();
-      if (this.#state.current !== null) this.#grid.reveal(this.#state.current);
-    } else if (change !== "connections" && change !== "history" && change !== "height") this.show();
+      show();
+      if (state.current !== null) grid.reveal(state.current);
+    } else if (change !== "connections" && change !== "history" && change !== "height") show();
   }
 
-  dispose(): void {
-    this.#grid.dispose();
+  function dispose(): void {
+    grid.dispose();
   }
 
-  #columns(): Column<Row>[] {
-    const { info } = this.#state.graph;
-    const most = Math.max(...this.#state.graph.influence, 1e-9);
+  function columns(): Column<Row>[] {
+    const { info } = state.graph;
+    const most = Math.max(...state.graph.influence, 1e-9);
     const number = (value: number) => (Number.isNaN(value) ? "–" : plain(value));
     return [
-      { key: "pin", title: "Pin", cell: ({ facts }) => this.#pin(facts.id) },
+      { key: "pin", title: "Pin", cell: ({ facts }) => pin(facts.id) },
       {
         key: "node",
         title: "Node",
@@ -136,8 +129,8 @@ class TablePane implements Pane {
     ];
   }
 
-  #pin(id: string): HTMLElement {
-    const pinned = this.#state.pinned.includes(id);
+  function pin(id: string): HTMLElement {
+    const pinned = state.pinned.includes(id);
     return h(
       "button",
       {
@@ -151,6 +144,6 @@ class TablePane implements Pane {
       pinIcon(),
     );
   }
-}
 
-export const tablePane: MakePane = (state, go) => new TablePane(state, go);
+  return { key, name, element, show, follow, dispose };
+}

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, vi } from "vitest";
 import type { MakePane } from "../../../src/graph-explorer/panes";
-import { State } from "../../../src/graph-explorer/state";
+import { makeState, type State } from "../../../src/graph-explorer/state";
 import { EDGES, type Edge, FakeModel, NODES, type Node, wire } from "../graphs";
 
 /** happy-dom measures nothing, and nothing ever changes its size. */
@@ -41,7 +41,7 @@ export function show(
   { nodes = NODES, edges = EDGES, state = {}, info = {}, alive = true }: Options = {},
 ) {
   const model = new FakeModel({ ...wire(nodes, edges, info), node_threshold: 1, ...state });
-  const shared = new State(model as never, () => alive);
+  const shared = makeState(model as never, () => alive);
   states.push(shared);
   const go = vi.fn((id: string) => shared.select(id));
   const pane = make(shared, go);

@@ -1,14 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { subgraphPane } from "../../../src/graph-explorer/panes/subgraph";
 import { apart, cardsOf, localEdges, perRow, placeCards } from "../../../src/graph-explorer/panes/subgraph-cards";
-import { State } from "../../../src/graph-explorer/state";
+import { makeState } from "../../../src/graph-explorer/state";
 import { EDGES, FakeModel, NODES, wire } from "../graphs";
 
 const GROUP = { name: "low", ids: ["f/0/7/1", "f/0/8/1"] };
 const TRAITS = { supernodes: [GROUP], pinned_ids: ["l/5/2", "f/1/3/2", "f/0/7/1"] };
 const made = (traits: Record<string, unknown> = TRAITS) => {
   const model = new FakeModel({ ...wire(NODES, EDGES), view: "subgraph", ...traits });
-  return { model, state: new State(model as never, () => true) };
+  return { model, state: makeState(model as never, () => true) };
 };
 const task = () => new Promise((resolve) => setTimeout(resolve, 0));
 
