@@ -115,6 +115,9 @@ def attribute(
             "fingerprint": model.fingerprint,
             "clt": clt_name or clt.config.model,
             "n_layers": model.n_layers,
+            # What was asked for, as far as it was not the default: with it the graph can be made anew.
+            "cap": cap,
+            "targets": None if targets is None else [output.node_id for output in outputs.nodes],
             "active_features": len(local.features),
             "left_out_features": len(reachable) - len(features),
             "left_out_influence": left_out_influence,

@@ -13,7 +13,7 @@ from helpers import tiny_clt, tiny_model, tiny_prompt
 
 import workbench as wb
 from workbench.attribution import Graph
-from workbench.errors import ResourceError
+from workbench.errors import ConfigError, ResourceError
 from workbench.widgets.graph_explorer import GraphExplorer
 
 
@@ -92,3 +92,73 @@ def test_the_code_brings_the_view_back(bench: wb.Session, explorer: GraphExplore
 def test_the_code_of_an_untouched_explorer_is_two_lines(graph: Graph) -> None:
     text = replace(graph, tokens=("<s>", "a", " b"), prompt="a b", info={})
     assert GraphExplorer(text).snippet() == "graph = bench.attribute('a b')\nexplorer = bench.explore(graph)\n"
+
+
+def _made_again(bench: wb.Session, graph: Graph, **names: Any) -> Graph:
+    """Run the code of an explorer of a graph, and return the graph that it makes."""
+    names["bench"] = bench
+    exec(GraphExplorer(graph).snippet(), names)
+    again = names["graph"]
+    assert isinstance(again, Graph)
+    return again
+
+
+def _same(one: Graph, other: Graph) -> bool:
+    return one.nodes["node_id"].tolist() == other.nodes["node_id"].tolist() and torch.equal(one.weights, other.weights)
+
+
+@pytest.mark.parametrize(
+    ("targets", "code"),
+    [
+        ([7, 9], "targets=[7, 9]"),
+        ([wb.LogitTarget(7, position=3)], "targets=[wb.LogitTarget(7, position=3)]"),
+        ([wb.DifferenceTarget(7, 9)], "targets=[wb.DifferenceTarget(7, 9)]"),
+        ([wb.DifferenceTarget([7, 8], 9, position=4)], "targets=[wb.DifferenceTarget([7, 8], 9, position=4)]"),
+        ([wb.FeatureTarget(2, 5, position=6), 3], "targets=[wb.FeatureTarget(2, 5, position=6), 3]"),
+    ],
+    ids=["tokens", "an earlier position", "a difference", "sets of tokens", "a feature"],
+)
+def test_the_code_asks_for_the_same_targets(bench: wb.Session, targets: list[Any], code: str) -> None:
+    graph = bench.attribute(tiny_prompt(length=8), targets=targets, progress=False).prune()
+    assert code in GraphExplorer(graph).snippet()
+    assert _same(_made_again(bench, graph), graph)
+
+
+def test_the_most_probable_tokens_up_to_another_share_are_named_one_by_one(bench: wb.Session) -> None:
+    graph = bench.attribute(tiny_prompt(length=8), targets=[wb.TopTokens(mass=0.2, at_most=3)], progress=False)
+    assert _same(_made_again(bench, graph), graph)
+    assert not _same(bench.attribute(tiny_prompt(length=8), progress=False), graph)
+
+
+def test_the_code_leaves_a_place_for_the_vectors_that_a_graph_does_not_hold(bench: wb.Session) -> None:
+    vector = torch.linspace(-1, 1, bench.model.cfg.d_model)
+    for layer in (None, 1):
+        target = wb.DirectionTarget(vector, "truth", layer=layer)
+        graph = bench.attribute(tiny_prompt(length=8), targets=[target], progress=False)
+        code = GraphExplorer(graph).snippet()
+        assert "directions = {}\n" in code
+        names: dict[str, Any] = {"bench": bench, "vector": vector}
+        exec(code.replace("directions = {}", "directions = {'truth': vector}"), names)
+        assert _same(names["graph"], graph)
+
+
+def test_the_code_has_the_cap_and_the_precision(bench: wb.Session, tmp_path: Path) -> None:
+    graph = bench.attribute(tiny_prompt(length=8), cap=12, precision=torch.bfloat16, progress=False)
+    assert graph.info["left_out_features"] > 0
+    assert _same(_made_again(bench, graph), graph)
+    # Still when the graph has been in a file meanwhile.
+    read = Graph.from_json(graph.to_json(tmp_path / "graph.json"))
+    code = GraphExplorer(read).snippet()
+    assert code.startswith("import torch\n\ngraph = bench.attribute(\n")
+    assert "    cap=12,\n    precision=torch.bfloat16,\n" in code
+    whole = bench.attribute(tiny_prompt(length=8), cap=None, progress=False)
+    assert "    cap=None,\n" in GraphExplorer(whole).snippet()
+
+
+@pytest.mark.parametrize("wrong", ["l/x/2", "l/3", "f/0/1/2", "d/3/import os/2", "r/a'/__import__('os')/2"])
+def test_a_file_cannot_put_code_into_the_code(graph: Graph, wrong: str) -> None:
+    strange = replace(graph, info={**graph.info, "targets": [wrong], "cap": "__import__('os')"})
+    with pytest.raises(ConfigError, match="is no output"):
+        GraphExplorer(strange).snippet()
+    strange = replace(graph, info={**strange.info, "targets": None, "precision": "bfloat16; import os"})
+    assert "import" not in GraphExplorer(strange).snippet().replace("import torch\n", "", 1)
