@@ -203,16 +203,32 @@ wb.claims()[["statement", "effect", "control_effect", "n_controls", "p_corrected
 #
 # One page on this graph: errors along the paths, what a shuffled CLT would explain, other seeds and sparsities, what the
 # model shows without any transcoder, what frozen attention hides. Variants are trained by one command, `workbench
-# variants smollm2-135m-instruct --model smollm2-135m-instruct`; without them the report says so.
+# variants smollm2-135m-instruct --model smollm2-135m-instruct`, in twenty minutes on two cores; without them the report
+# says so. The probe gets other names and places, half of the prompts with the first of two names as the giver.
 
 # %%
+names = ["Tom", "Anna", "Paul", "Lucy", "Mark", "Jane", "Peter", "Sarah"]
+pairs = [(one, other) for at, one in enumerate(names) for other in (names[(at + 3) % 8], names[(at + 5) % 8])]
+given = "When {} and {} went to the park, {} gave a drink to"
 page = bench.scrutinise(
     graph,
     corrupted="When Mary and John went to the store, Mary gave a drink to",
+    probe={
+        "the second gives": [given.format(one, other, other) for one, other in pairs],
+        "the first gives": [given.format(one, other, one) for one, other in pairs],
+    },
     k=10,
     n_cells=60,
 )
 page
+
+# %%
+page.tables["probe"].plot(
+    x="layer",
+    y=["accuracy", "control"],
+    backend="plotly",
+    title="From which layer on the residual stream says who gives (linear probe, prompts left out of the fit)",
+)
 
 # %%
 page.tables["patching"].nlargest(5, "recovered").round(2)
