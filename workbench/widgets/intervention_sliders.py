@@ -17,7 +17,16 @@ from workbench.widgets.kit.requests import Method
 from workbench.widgets.sliders_asked import MODES, Asked
 from workbench.widgets.sliders_curve import Sweep, checked_doses, curve_table
 from workbench.widgets.sliders_result import Control, Run, control_result, shown_features, shown_result
-from workbench.widgets.sliders_rows import Supernodes, group_rows, labels, node_rows, offered, row_of
+from workbench.widgets.sliders_rows import (
+    Supernodes,
+    addable,
+    dropped_groups,
+    group_rows,
+    labels,
+    node_rows,
+    offered,
+    row_of,
+)
 from workbench.widgets.sliders_state import ASKING, SlidersState
 
 _log = logging.getLogger(__name__)
@@ -98,16 +107,28 @@ class InterventionSliders(SlidersState, bundle="intervention-sliders"):
         self.observe(self._show_pane, names="pane")
         self._ask()
 
-    def add(self, *sliders: str) -> None:
+    def add(self, *sliders: str, supernodes: Supernodes = ()) -> None:
         """Add sliders: of nodes by their ids, or of supernodes by ``s/`` and their names.
 
+        Args:
+            sliders: their ids; those that there are already stay as they are.
+            supernodes: supernodes that the graph has not: name → node ids, or the explorer's.
+
         Raises:
-            ConfigError: the graph has no such feature or supernode, or is not known; none is added then.
+            ConfigError: the graph has no such feature or supernode, or is not known, or there is a slider for other
+                nodes under a supernode's name; none is added then.
         """
-        wanted = [slider for slider in dict.fromkeys(sliders) if slider not in self._members]
-        rows = [row_of(slider, self._catalogue) for slider in wanted]
+        rows = {slider: row_of(slider, self._catalogue) for slider in sliders if slider not in self._members}
+        for row in group_rows(supernodes, addable(self._catalogue)) if supernodes else ():
+            there = self._members.get(row["id"])
+            if there is None:
+                rows[row["id"]] = row
+            elif set(there) != set(row["members"]):
+                raise ConfigError(
+                    f"There is a slider {row['id']!r} of other nodes: remove it, or rename the supernode."
+                )
         with self.state_lock:
-            self._show_rows([*self.nodes, *rows], self.values)
+            self._show_rows([*self.nodes, *rows.values()], self.values)
 
     def remove(self, slider: str) -> None:
         """Take a slider away; what it moved is as in the clean run again.
@@ -170,7 +191,9 @@ class InterventionSliders(SlidersState, bundle="intervention-sliders"):
         """Return what the widget asks for."""
         return {
             "find": lambda params: offered(str(params.get("text", "")), self._catalogue, self._members),
-            "add": lambda params: self.add(*map(str, params.get("sliders", ()))),
+            "add": lambda params: self.add(
+                *map(str, params.get("sliders", ())), supernodes=dropped_groups(params.get("supernodes", ()))
+            ),
             "remove": lambda params: self.remove(str(params.get("slider"))),
             "sweep": lambda params: self.sweep(str(params.get("slider"))) is None,
             "cancel": lambda params: self.cancel_sweep(),

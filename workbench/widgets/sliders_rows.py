@@ -92,10 +92,7 @@ def row_of(slider: str, catalogue: pd.DataFrame | None) -> Row:
     Raises:
         ConfigError: it is not in the graph, or no feature.
     """
-    if catalogue is None:
-        raise ConfigError(
-            "These sliders were made without a graph to take nodes from: name the nodes when making them."
-        )
+    catalogue = addable(catalogue)
     if slider.startswith(GROUP):
         (row,) = group_rows([slider.removeprefix(GROUP)], catalogue)
         return row
@@ -104,6 +101,34 @@ def row_of(slider: str, catalogue: pd.DataFrame | None) -> Row:
         raise ConfigError(f"The graph has no node {slider!r}: give the id of one of its features, such as f/12/311/5.")
     (row,) = node_rows(found)
     return row
+
+
+def addable(catalogue: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the rows from which sliders can be added.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if catalogue is None:
+        raise ConfigError(
+            "These sliders were made without a graph to take nodes from: name the nodes when making them."
+        )
+    return catalogue
+
+
+def dropped_groups(dropped: object) -> dict[str, list[str]]:
+    """Return the supernodes that were dragged onto the sliders, name → node ids; anyone can drag anything there.
+
+    Raises:
+        ConfigError: they are no supernodes.
+    """
+    groups: dict[str, list[str]] = {}
+    for group in dropped if isinstance(dropped, Sequence) else [dropped]:
+        name, ids = (group.get("name"), group.get("node_ids")) if isinstance(group, Mapping) else (None, None)
+        if not isinstance(name, str) or not isinstance(ids, list) or not all(isinstance(node, str) for node in ids):
+            raise ConfigError("What was dropped is no supernode: drag one from an explorer of the same graph.")
+        groups[name] = ids
+    return groups
 
 
 def offered(written: str, catalogue: pd.DataFrame | None, taken: Iterable[str]) -> list[dict[str, str]]:

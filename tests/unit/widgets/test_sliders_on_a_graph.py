@@ -151,6 +151,36 @@ def test_what_can_be_added_is_found_by_id_token_and_label(
     widget.close()
 
 
+def test_a_supernode_that_the_graph_has_not_is_dropped_on_them(
+    bench: wb.Session, graph: wb.Graph, features: list[str]
+) -> None:
+    widget = bench.sliders(graph, nodes=features[:1])
+    add: Any = widget.methods()["add"]
+    pair = {"name": "My <pair>", "node_ids": [*features[2:4], "t/1"]}
+    add({"supernodes": [pair]})
+    assert list(widget.values) == [features[0], "s/My <pair>"]
+    assert widget.nodes[1]["members"] == features[2:4], "a token has no activation to scale"
+    add({"supernodes": [pair]})
+    widget.values = {"s/My <pair>": 0}
+    assert [edit.node_id for edit in widget.edits] == features[2:4]
+    for wrong, message in (
+        ({"name": "My <pair>", "node_ids": features[4:6]}, "of other nodes"),
+        ({"name": "x", "node_ids": ["f/9/9/9"]}, "has no f/9/9/9"),
+        ({"name": "x", "node_ids": ["t/1"]}, "no feature to scale"),
+        ({"name": "x", "node_ids": "f/0/1/2"}, "no supernode"),
+        ({"name": 3, "node_ids": features[:2]}, "no supernode"),
+        ({"name": "x", "node_ids": [None]}, "no supernode"),
+        ("text", "no supernode"),
+        (None, "no supernode"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            add({"sliders": [features[5]], "supernodes": [wrong]})
+    assert list(widget.values) == [features[0], "s/My <pair>"], "nothing is added when something is wrong"
+    with pytest.raises(ConfigError, match="no supernode"):
+        add({"supernodes": 3})
+    widget.close()
+
+
 def test_sliders_without_a_graph_say_what_they_lack(bench: wb.Session, graph: wb.Graph, features: list[str]) -> None:
     widget = InterventionSliders(
         graph.select(features[:1]), lambda edits, mode: bench.intervene(graph, edits), prompt=""
@@ -158,6 +188,8 @@ def test_sliders_without_a_graph_say_what_they_lack(bench: wb.Session, graph: wb
     assert widget.can == {"control": False, "add": False}
     with pytest.raises(ConfigError, match="without a graph"):
         widget.add(features[1])
+    with pytest.raises(ConfigError, match="without a graph"):
+        widget.add(supernodes={"Pair": features[1:3]})
     with pytest.raises(ConfigError, match="without matched controls"):
         widget.control_seed = 0
     assert widget.methods()["find"]({"text": ""}) == []

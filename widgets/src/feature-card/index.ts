@@ -47,7 +47,7 @@ class FeatureCard {
     });
     this.#root = h(
       "section",
-      { class: "wb feature-card", "aria-label": "Feature card", testid: "feature-card" },
+      { class: "wb wb-frame feature-card", "aria-label": "Feature card", testid: "feature-card" },
       this.#header.element,
       this.#notice.element,
       h("div", "card-body", this.#left, h("div", "card-right", this.#trial.element, this.#examples)),

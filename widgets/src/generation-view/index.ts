@@ -4,11 +4,12 @@ import type { AnyModel, RenderProps } from "@anywidget/types";
 import { h } from "../kit/dom";
 import { connection, watchConnection } from "../kit/kernel";
 import { claimKeys } from "../kit/keyboard";
-import { Notice } from "../kit/notice";
 import { messageOf, Requests, Superseded } from "../kit/requests";
+import { StandingNotice } from "../kit/standing";
 import { largest } from "../kit/strip";
 import { watchTheme } from "../kit/theme";
 import { Tip } from "../kit/tip";
+import { atOnce, watchTraits } from "../kit/traits";
 import { Column } from "./column";
 import { Header } from "./header";
 import { partsAt, RUNS, type Run, type Settings, type State } from "./state";
@@ -36,15 +37,13 @@ class GenerationView {
   readonly #header: Header;
   readonly #columns: Map<Run, Column>;
   readonly #tip = new Tip();
-  readonly #notice = new Notice();
+  readonly #notice = new StandingNotice();
   readonly #requests: Requests;
   readonly #parts = h("p", { class: "generation-parts wb-muted", testid: "parts" });
   readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
   readonly #cleanups: (() => void)[] = [];
-  #said = "";
   #ran = false;
-  #scheduled = false;
-  #closed = false;
+  readonly #drawSoon = atOnce(() => this.#draw());
 
   constructor(model: AnyModel<State>, el: HTMLElement) {
     this.#model = model;
@@ -68,7 +67,7 @@ class GenerationView {
     this.#columns = new Map(runs.map((run) => [run, new Column(run, this.#tip, (step) => this.#choose(run, step))]));
     this.#root = h(
       "section",
-      { class: "wb generation-view", "aria-label": "Clean and steered text", testid: "generation-view" },
+      { class: "wb wb-frame generation-view", "aria-label": "Clean and steered text", testid: "generation-view" },
       this.#header.element,
       this.#notice.element,
       h("div", "generation-columns", ...[...this.#columns.values()].map((column) => column.element)),
@@ -86,12 +85,9 @@ class GenerationView {
 
   show(): () => void {
     this.#el.replaceChildren(this.#root);
-    for (const name of WATCHED) {
-      const changed = () => this.#changed();
-      this.#model.on(`change:${name}`, changed);
-      this.#cleanups.push(() => this.#model.off(`change:${name}`, changed));
-    }
     this.#cleanups.push(
+      watchTraits(this.#model as AnyModel, WATCHED, () => this.#drawSoon()),
+      () => this.#drawSoon.cancel(),
       claimKeys(this.#root),
       watchTheme(this.#root, () => {}),
       watchConnection(this.#model as AnyModel, this.#el, () => {
@@ -103,7 +99,6 @@ class GenerationView {
     );
     this.#draw();
     return () => {
-      this.#closed = true;
       for (const end of this.#cleanups) end();
     };
   }
@@ -126,16 +121,6 @@ class GenerationView {
     });
   }
 
-  #changed(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    // Python sets several traits one after the other; what is drawn between them would contradict itself.
-    queueMicrotask(() => {
-      this.#scheduled = false;
-      if (!this.#closed) this.#draw();
-    });
-  }
-
   #draw(): void {
     const get = <K extends keyof State>(name: K): State[K] => this.#model.get(name);
     const online = connection(this.#el);
@@ -153,7 +138,7 @@ class GenerationView {
     this.#header.show(settings, get("made"), running, online !== "live");
     this.#root.dataset.phase = running ? "running" : get("error") === "" ? "ready" : "failed";
     this.#parts.textContent = this.#parting(parts, running);
-    this.#notify(online === "live" || !get("can_start") ? "" : OFFLINE[online], get("error"));
+    this.#notice.say(online === "live" || !get("can_start") ? "" : OFFLINE[online], get("error"));
     if (this.#ran && !running) this.#live.textContent = this.#parting(parts, false) || "The text is complete.";
     this.#ran = running;
   }
@@ -162,16 +147,6 @@ class GenerationView {
     if (this.#columns.size < 2) return "";
     if (parts !== null) return `The texts part at step ${parts + 1}.`;
     return running ? "" : "The edits change no token of this text.";
-  }
-
-  /** Show one of the two in the notice, and only when it changes: a dismissed one stays dismissed. */
-  #notify(told: string, error: string): void {
-    const key = `${told}|${error}`;
-    if (this.#said === key) return;
-    this.#said = key;
-    if (error !== "") this.#notice.error(error);
-    else if (told !== "") this.#notice.tell(told);
-    else this.#notice.clear();
   }
 }
 

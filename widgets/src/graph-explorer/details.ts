@@ -5,6 +5,7 @@ import { fill, h } from "../kit/dom";
 import { count, percent, plain, signed } from "../kit/format";
 import { Notice } from "../kit/notice";
 import type { End, Known } from "./answers";
+import { carries, carriesGroup } from "./carry";
 import { type Facts, FEATURE, LOGIT, TOKEN } from "./data";
 import { kindOf, layerOf, meaningOf, nameOf, numbersOf, tokenAt, visible } from "./describe";
 import { localEnd, mostInfluential } from "./ends";
@@ -176,7 +177,7 @@ export function makeDetails(state: State, actions: RowActions, drawn: () => Uint
       "wbx-header",
       h(
         "div",
-        "wbx-kind",
+        { class: "wbx-kind", title: "Drag it onto sliders", ...carries(facts.id) },
         glyph(facts.kind),
         `${kindOf(facts)} · ${layerOf(facts)}`,
         h(
@@ -228,7 +229,11 @@ export function makeDetails(state: State, actions: RowActions, drawn: () => Uint
     return h(
       "div",
       { class: "wbx-supernode", role: "group", "aria-label": "Supernode" },
-      h("span", "wb-muted", `In (${group.ids.length})`),
+      h(
+        "span",
+        { class: "wb-muted wbx-carry", title: "Drag it onto sliders", ...carriesGroup(group.name) },
+        `In (${group.ids.length})`,
+      ),
       field,
       button("Leave", "Take this node out of the supernode", "leave-group", () => state.leave([id])),
       button("Ungroup", "Give the supernode up", "ungroup", () => state.ungroup(group.name)),
@@ -321,7 +326,7 @@ export function makeDetails(state: State, actions: RowActions, drawn: () => Uint
           "button",
           {
             class: "wbx-node-chip",
-            "data-id": id,
+            ...carries(id),
             "aria-current": id === current ? "true" : undefined,
             title: `${nameOf(facts)} · ${kindOf(facts)}, ${layerOf(facts)}, position ${facts.position}`,
             onpointerenter: () => actions.point(id),

@@ -1,6 +1,7 @@
 /** Rows of the lists beside the graph: each is a button that walks to a node. */
 
 import { h } from "../kit/dom";
+import { carries } from "./carry";
 import { type Facts, type Info, LOGIT, TOKEN } from "./data";
 import { nameOf, sentence, shortLayer, tokenAt } from "./describe";
 import { glyph } from "./glyph";
@@ -31,7 +32,7 @@ export function nodeRow(facts: Facts, info: Info, options: RowOptions, actions: 
     "button",
     {
       class: "wbx-row",
-      "data-id": facts.id,
+      ...carries(facts.id),
       "data-drawn": String(options.drawn),
       "aria-label": `${options.value}: ${sentence(facts, info)}`,
       title: [nameOf(facts), options.hint, !options.drawn && "not drawn at present"].filter(Boolean).join(" · "),

@@ -5,6 +5,7 @@ import { h, on } from "../kit/dom";
 import { claimKeys } from "../kit/keyboard";
 import { Tabs } from "../kit/tabs";
 import { type Colours, watchTheme } from "../kit/theme";
+import { letCarry } from "./carry";
 import { Collector } from "./collector";
 import { sentence } from "./describe";
 import { makeDetails } from "./details";
@@ -121,6 +122,7 @@ export function makeView(state: State, host?: Host) {
   Object.assign(element, { nodePosition: (id: string) => nodePosition(id) });
   ends.push(
     claimKeys(element),
+    letCarry(element, state),
     collector.watch(element),
     widgetKeys(element, state, {
       f: () => void screen.toggle(),

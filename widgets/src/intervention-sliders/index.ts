@@ -6,9 +6,10 @@ import { fill, h } from "../kit/dom";
 import { type History, makeHistory } from "../kit/history";
 import { connection, watchConnection } from "../kit/kernel";
 import { claimKeys } from "../kit/keyboard";
-import { Notice } from "../kit/notice";
 import { messageOf, Requests, Superseded } from "../kit/requests";
+import { StandingNotice } from "../kit/standing";
 import { watchTheme } from "../kit/theme";
+import { atOnce, watchTraits } from "../kit/traits";
 import { inWords } from "./bars";
 import { Header } from "./header";
 import { List } from "./list";
@@ -47,7 +48,7 @@ class Sliders {
   readonly #list: List;
   readonly #panes: Panes;
   readonly #requests: Requests;
-  readonly #notice = new Notice();
+  readonly #notice = new StandingNotice();
   readonly #status = h("span", { class: "sliders-status wb-muted", role: "status", testid: "status" });
   readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
   readonly #cleanups: (() => void)[] = [];
@@ -55,9 +56,7 @@ class Sliders {
   #slow = false;
   #slowTimer: ReturnType<typeof setTimeout> | undefined;
   #liveTimer: ReturnType<typeof setTimeout> | undefined;
-  #said = "";
-  #scheduled = false;
-  #closed = false;
+  readonly #drawSoon = atOnce(() => this.#draw());
 
   constructor(model: AnyModel<State>, el: HTMLElement) {
     this.#model = model;
@@ -81,7 +80,7 @@ class Sliders {
         this.#sweep(slider);
       },
       remove: (slider) => this.#ask("remove", { slider }),
-      add: (sliders) => this.#ask("add", { sliders }),
+      add: (what) => this.#ask("add", { ...what }),
       find: async (text) => (await this.#ask<{ id: string; name: string }[]>("find", { text })) ?? [],
     });
     this.#panes = new Panes(model, {
@@ -93,7 +92,7 @@ class Sliders {
     this.#history = this.#newHistory();
     this.#root = h(
       "section",
-      { class: "wb sliders", "aria-label": "Intervention sliders", testid: "intervention-sliders" },
+      { class: "wb wb-frame sliders", "aria-label": "Intervention sliders", testid: "intervention-sliders" },
       this.#header.element,
       h(
         "div",
@@ -114,17 +113,14 @@ class Sliders {
 
   show(): () => void {
     this.#el.replaceChildren(this.#root);
-    for (const name of WATCHED) {
-      const changed = () => this.#changed(name);
-      this.#model.on(`change:${name}`, changed);
-      this.#cleanups.push(() => this.#model.off(`change:${name}`, changed));
-    }
     const heard = (message: Partial<Took>) => {
       if (message.kind === "took" && message.seconds !== undefined) this.#panes.time(message.seconds);
     };
     this.#model.on("msg:custom", heard);
     this.#cleanups.push(
       () => this.#model.off("msg:custom", heard),
+      watchTraits(this.#model as AnyModel, WATCHED, (name) => this.#changed(name)),
+      () => this.#drawSoon.cancel(),
       claimKeys(this.#root),
       watchTheme(this.#root, () => {}),
       watchConnection(this.#model as AnyModel, this.#el, () => {
@@ -137,7 +133,6 @@ class Sliders {
     this.#list.build(this.#model.get("nodes"));
     this.#draw();
     return () => {
-      this.#closed = true;
       clearTimeout(this.#slowTimer);
       clearTimeout(this.#liveTimer);
       for (const end of this.#cleanups) end();
@@ -198,7 +193,7 @@ class Sliders {
       // An answer, even to older values, shows that the kernel is at work: only then does the wait begin anew.
       this.#stopWaiting();
       // An error that was dismissed comes back when the next run fails in the same way.
-      this.#said = "";
+      this.#notice.forget();
     }
     if (name === "nodes") {
       this.#list.build(this.#model.get("nodes"));
@@ -207,13 +202,7 @@ class Sliders {
     }
     this.#history.note(name);
     if (name === "values" || name === "mode" || name === "links") this.#drawControls();
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    // Python sets several traits one after the other; what is drawn between them would contradict itself.
-    queueMicrotask(() => {
-      this.#scheduled = false;
-      if (!this.#closed) this.#draw();
-    });
+    this.#drawSoon();
   }
 
   #draw(): void {
@@ -234,7 +223,7 @@ class Sliders {
     const stale = shown && (now === "failed" || now === "offline") && !same(result, asked);
     fill(this.#status, now === "slow" ? this.#waitingFor() : stale ? "of the last run that worked" : "");
     // While the next run is under way the last error stays: the page would jump at every step of a drag.
-    this.#notify(online === "live" ? "" : OFFLINE[online], online === "live" ? error : "");
+    this.#notice.say(online === "live" ? "" : OFFLINE[online], online === "live" ? error : "");
     if (shown && now === "ready") this.#tellSoon(inWords(result as Result));
   }
 
@@ -255,16 +244,6 @@ class Sliders {
 
   #waitingFor(): string {
     return this.#model.get("running") ? "The model is still running …" : "Waiting for the kernel …";
-  }
-
-  /** Show one of the two in the notice, and only when it changes: a dismissed one stays dismissed. */
-  #notify(told: string, error: string): void {
-    const key = `${told}|${error}`;
-    if (this.#said === key) return;
-    this.#said = key;
-    if (error !== "") this.#notice.error(error);
-    else if (told !== "") this.#notice.tell(told);
-    else this.#notice.clear();
   }
 
   #wait(): void {

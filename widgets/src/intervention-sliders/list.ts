@@ -1,7 +1,8 @@
 /** The sliders one below the other, which of them move together, and the field that adds another one. */
 
-import { fill, h, uid } from "../kit/dom";
+import { fill, h, on, uid } from "../kit/dom";
 import { count } from "../kit/format";
+import { type Dropped, dropped, takes } from "./drops";
 import { Row } from "./row";
 import { ABLATED, CLEAN, linked, moved, type Slider, type State, unlinked, type Values } from "./state";
 
@@ -14,7 +15,7 @@ export interface ListActions {
   hold: (held: boolean) => void;
   sweep: (id: string) => void;
   remove: (id: string) => void;
-  add: (ids: string[]) => void;
+  add: (what: Dropped) => void;
   find: (text: string) => Promise<{ id: string; name: string }[]>;
 }
 
@@ -145,25 +146,28 @@ export class List {
   #take(): void {
     const ids = this.#field.value.split(/[\s,]+(?=[fs]\/)/).map((id) => id.trim());
     if (ids[0] === "") return;
-    this.#actions.add(ids);
+    this.#actions.add({ sliders: ids, supernodes: [] });
     this.#field.value = "";
   }
 
-  /** Node ids that are dragged here, as text, get sliders. */
+  /** Nodes and supernodes that are dragged here get sliders. */
   #takeDrops(): void {
     const mark = (over: boolean) => this.element.toggleAttribute("data-drop", over);
-    this.element.addEventListener("dragover", (event) => {
-      if (!event.dataTransfer?.types.includes("text/plain")) return;
-      event.preventDefault();
-      mark(true);
-    });
-    this.element.addEventListener("dragleave", () => mark(false));
-    this.element.addEventListener("drop", (event) => {
-      event.preventDefault();
-      event.stopPropagation();
-      mark(false);
-      const ids = event.dataTransfer?.getData("text/plain").match(/\bf\/\d+\/\d+\/\d+\b/g);
-      if (ids) this.#actions.add([...new Set(ids)]);
+    on(this.element, {
+      dragover: (event) => {
+        if (!takes(event.dataTransfer)) return;
+        event.preventDefault();
+        event.dataTransfer!.dropEffect = "copy";
+        mark(true);
+      },
+      dragleave: () => mark(false),
+      drop: (event) => {
+        event.preventDefault();
+        event.stopPropagation();
+        mark(false);
+        const what = event.dataTransfer && dropped(event.dataTransfer);
+        if (what && what.sliders.length + what.supernodes.length > 0) this.#actions.add(what);
+      },
     });
   }
 

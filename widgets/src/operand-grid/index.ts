@@ -69,7 +69,7 @@ class OperandGrid {
     const field = (label: string, element: Node) => h("label", "grid-field", h("span", {}, label), element);
     this.#root = h(
       "section",
-      { class: "wb operand-grid", "aria-label": "Operand grids", testid: "operand-grid" },
+      { class: "wb wb-frame operand-grid", "aria-label": "Operand grids", testid: "operand-grid" },
       h(
         "header",
         "grid-header",

@@ -35,7 +35,7 @@ class TokenStrip {
     });
     this.#root = h(
       "section",
-      { class: "wb token-strip", "aria-label": "Token strip", testid: "token-strip" },
+      { class: "wb wb-frame token-strip", "aria-label": "Token strip", testid: "token-strip" },
       this.#bar.element,
       h("div", "strip-text", this.#strip.element),
       this.#facts,

@@ -5,9 +5,10 @@ import { fill, h } from "../kit/dom";
 import { count, percent, plain } from "../kit/format";
 import { connection, watchConnection } from "../kit/kernel";
 import { claimKeys } from "../kit/keyboard";
-import { Notice } from "../kit/notice";
 import { NoKernel, Requests, Superseded } from "../kit/requests";
+import { StandingNotice } from "../kit/standing";
 import { watchTheme } from "../kit/theme";
+import { watchTraits } from "../kit/traits";
 import { Chart } from "./chart";
 import { Layers } from "./layers";
 import {
@@ -32,6 +33,8 @@ const OFFLINE = {
 /** Milliseconds between two sentences to a screen reader while the run goes on. */
 const SAY_EVERY = 20_000;
 
+const WATCHED = ["about", "phase", "harvest", "error", "report", "history"] as const;
+
 class Monitor {
   readonly #model: AnyModel<State>;
   readonly #el: HTMLElement;
@@ -49,11 +52,10 @@ class Monitor {
   readonly #layers = new Layers();
   readonly #tables = new Tables();
   readonly #result = h("p", { class: "monitor-result", testid: "result", hidden: true });
-  readonly #notice = new Notice();
+  readonly #notice = new StandingNotice();
   readonly #live = h("div", { class: "wb-visually-hidden", "aria-live": "polite", testid: "live" });
   readonly #cleanups: (() => void)[] = [];
   #frame = 0;
-  #said = "";
   #spoken = "";
   #spokenAt = Number.NEGATIVE_INFINITY;
   #asking = "";
@@ -66,7 +68,7 @@ class Monitor {
     const buttons = h("div", { class: "monitor-buttons", role: "group", "aria-label": "Run" }, this.#hold, this.#stop);
     this.#root = h(
       "section",
-      { class: "wb monitor", "aria-label": "Training monitor", testid: "training-monitor" },
+      { class: "wb wb-frame monitor", "aria-label": "Training monitor", testid: "training-monitor" },
       h("header", "monitor-header", h("div", {}, this.#title, this.#facts), this.#badge, buttons),
       h("div", "monitor-progress", this.#bar, this.#done),
       this.#notice.element,
@@ -80,17 +82,13 @@ class Monitor {
 
   show(): () => void {
     this.#el.replaceChildren(this.#root);
-    for (const name of ["about", "phase", "harvest", "error", "report", "history"] as const) {
-      const changed = () => this.#changed(name);
-      this.#model.on(`change:${name}`, changed);
-      this.#cleanups.push(() => this.#model.off(`change:${name}`, changed));
-    }
     const heard = (message: Partial<RowsMessage>, buffers: DataView[]) => {
       if (message.kind === "rows" && buffers[0]) this.#take(message as RowsMessage, buffers[0]);
     };
     this.#model.on("msg:custom", heard);
     this.#cleanups.push(
       () => this.#model.off("msg:custom", heard),
+      watchTraits(this.#model as AnyModel, WATCHED, (name) => this.#changed(name)),
       () => this.#requests.dispose(),
       () => cancelAnimationFrame(this.#frame),
       claimKeys(this.#root),
@@ -171,7 +169,7 @@ class Monitor {
     this.#tables.show(course, report);
     this.#result.hidden = report === null;
     if (report) fill(this.#result, ...summary(report, course.layers || report.fvu_by_layer.length));
-    this.#notify(online === "live" || !ACTIVE.includes(phase) ? "" : OFFLINE[online], get("error"));
+    this.#notice.say(online === "live" || !ACTIVE.includes(phase) ? "" : OFFLINE[online], get("error"));
     this.#tell(phase, `${PHASES[phase]}, ${words}`, course);
   }
 
@@ -186,16 +184,6 @@ class Monitor {
     const why = off ? "There is no kernel" : "";
     this.#hold.title = why || "Hold the run after the step that it is at";
     this.#stop.title = why || "End the run after the step that it is at; it can be resumed";
-  }
-
-  /** Show one of the two, and only when it changes: a dismissed one stays dismissed. */
-  #notify(told: string, error: string): void {
-    const key = `${told}|${error}`;
-    if (this.#said === key) return;
-    this.#said = key;
-    if (error !== "") this.#notice.error(error);
-    else if (told !== "") this.#notice.tell(told);
-    else this.#notice.clear();
   }
 
   /** Tell a screen reader of every new phase at once, and of the course now and then. */

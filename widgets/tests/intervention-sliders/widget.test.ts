@@ -653,7 +653,7 @@ describe("sliders that come and go", () => {
     field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
     expect(shown.model.asked[0]).toMatchObject({
       method: "add",
-      params: { sliders: ["s/Store of all", "f/1/2/3"] },
+      params: { sliders: ["s/Store of all", "f/1/2/3"], supernodes: [] },
     });
     expect(field.value).toBe("");
     const store = { id: "s/Store", members: [FIRST, SECOND], label: "Store", token: "", activation: null };
@@ -667,12 +667,52 @@ describe("sliders that come and go", () => {
     expect(shown.tool(FIRST, "Remove").hidden).toBe(true);
   });
 
+  /** Drag something over the sliders, or drop it there; return whether they took the event. */
+  const drag = (shown: Awaited<ReturnType<typeof view>>, type: "dragover" | "drop", data: Record<string, string>) => {
+    const event = new Event(type, { bubbles: true, cancelable: true });
+    const dataTransfer = { types: Object.keys(data), dropEffect: "none", getData: (of: string) => data[of] ?? "" };
+    Object.assign(event, { dataTransfer });
+    shown.find(".sliders-left").dispatchEvent(event);
+    return { taken: event.defaultPrevented, effect: dataTransfer.dropEffect };
+  };
+
   it("are taken from node ids that are dropped", async () => {
     const shown = await view(answered());
-    const drop = new Event("drop", { bubbles: true, cancelable: true });
-    Object.assign(drop, { dataTransfer: { getData: () => "f/1/2/3 <b>x</b> e/1/2 f/1/2/3, f/4/5/6" } });
-    shown.find(".sliders-left").dispatchEvent(drop);
-    expect(shown.model.asked[0]!.params).toEqual({ sliders: ["f/1/2/3", "f/4/5/6"] });
+    drag(shown, "drop", { "text/plain": "f/1/2/3 <b>x</b> e/1/2 f/1/2/3, f/4/5/6" });
+    expect(shown.model.asked[0]!.params).toEqual({ sliders: ["f/1/2/3", "f/4/5/6"], supernodes: [] });
+  });
+
+  it("show that they would take what is dragged over them, and take it as a copy", async () => {
+    const shown = await view(answered());
+    const mark = () => shown.find(".sliders-left").hasAttribute("data-drop");
+    expect(drag(shown, "dragover", { Files: "" })).toEqual({ taken: false, effect: "none" });
+    expect(mark()).toBe(false);
+    expect(drag(shown, "dragover", { "text/plain": "" })).toEqual({ taken: true, effect: "copy" });
+    expect(mark()).toBe(true);
+    shown.find(".sliders-left").dispatchEvent(new Event("dragleave"));
+    expect(mark()).toBe(false);
+  });
+
+  it("are taken from a supernode that is dropped, whatever stands beside it as text", async () => {
+    const shown = await view(answered());
+    const supernode = { name: "<i>went</i>", node_ids: ["f/1/2/3", "e/1/2"] };
+    const type = "application/x-workbench-supernode";
+    drag(shown, "drop", { [type]: JSON.stringify({ ...supernode, more: 1 }), "text/plain": "f/4/5/6" });
+    expect(shown.model.asked.at(-1)!.params).toEqual({ sliders: [], supernodes: [supernode] });
+    for (const wrong of ["{", "null", "3", '{"name": 3, "node_ids": []}', '{"name": "x", "node_ids": "f/1/2/3"}']) {
+      drag(shown, "drop", { [type]: wrong, "text/plain": "f/4/5/6" });
+      expect(shown.model.asked.at(-1)!.params).toEqual({ sliders: ["f/4/5/6"], supernodes: [] });
+    }
+  });
+
+  it("leave it to Python to say why a node that is no feature gets none", async () => {
+    const shown = await view(answered());
+    drag(shown, "drop", { "text/plain": "" });
+    expect(shown.model.asked).toEqual([]);
+    drag(shown, "drop", { "text/plain": "t/1" });
+    expect(shown.model.asked[0]!.params).toEqual({ sliders: ["t/1"], supernodes: [] });
+    shown.model.answer({ error: "Only features have an activation that can be scaled." });
+    await vi.waitFor(() => expect(shown.text(".wb-notice")).toContain("Only features"));
   });
 });
 

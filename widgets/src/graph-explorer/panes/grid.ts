@@ -1,6 +1,7 @@
 /** A table of many rows, of which only those in sight are built: sorted by its headings, walked with the keys. */
 
 import { fill, h, on, uid } from "../../kit/dom";
+import { carries } from "../carry";
 import { ordered, type Sorting } from "./grid-order";
 
 /** Of every row, in CSS pixels; grid.css has the same. */
@@ -195,7 +196,7 @@ export function makeGrid<Row>(options: GridOptions<Row>) {
         "aria-rowindex": at + 2,
         "aria-selected": can ? String(isSelected(own)) : undefined,
         "aria-disabled": can ? undefined : "true",
-        "data-id": own,
+        ...carries(own),
         "data-at": at,
       },
       ...columns.map((column) => h("td", { class: `wbx-col-${column.key}` }, column.cell(row))),

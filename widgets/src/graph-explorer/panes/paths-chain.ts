@@ -2,6 +2,7 @@
 
 import { h } from "../../kit/dom";
 import { percent } from "../../kit/format";
+import { carries } from "../carry";
 import { type Facts, LOGIT, TOKEN } from "../data";
 import { nameOf, sentence, shortLayer, tokenAt } from "../describe";
 import { glyph } from "../glyph";
@@ -30,7 +31,7 @@ export function chip(facts: Facts, state: State, actions: ChainActions): HTMLBut
     "button",
     {
       class: "wbx-node-chip",
-      "data-id": facts.id,
+      ...carries(facts.id),
       "aria-pressed": "false",
       "aria-label": sentence(facts, info),
       title: `${nameOf(facts)} · ${shortLayer(facts)}, at ${tokenAt(facts, info)} (position ${facts.position})`,

@@ -2,6 +2,7 @@
 
 import { h, on } from "../../kit/dom";
 import { onKeys } from "../../kit/keyboard";
+import { carries, carriesGroup } from "../carry";
 import { type Facts, LOGIT, TOKEN } from "../data";
 import { nameOf, sentence, shortLayer, tokenAt } from "../describe";
 import { glyph } from "../glyph";
@@ -57,7 +58,7 @@ function several(state: State, name: string, members: Facts[], go: (id: string) 
         "button",
         {
           class: "wbx-card-member",
-          "data-id": facts.id,
+          ...carries(facts.id),
           "aria-label": sentence(facts, state.graph.info),
           title: nameOf(facts),
           onpointerenter: () => state.hover(facts.id),
@@ -75,6 +76,7 @@ function several(state: State, name: string, members: Facts[], go: (id: string) 
     h(
       "div",
       "wbx-card-head",
+      h("span", { class: "wbx-carry", title: "Drag it onto sliders", ...carriesGroup(name) }, "⠿"),
       field,
       h(
         "button",
@@ -147,7 +149,7 @@ function letDrag(element: HTMLElement, key: string, choose: () => void, actions:
   let dragged = false;
   on(element, {
     pointerdown: (event) => {
-      if (event.button !== 0 || (event.target as Element).closest("button, input")) return;
+      if (event.button !== 0 || (event.target as Element).closest("button, input, [draggable]")) return;
       from = { x: event.clientX, y: event.clientY };
       dragged = false;
       element.setPointerCapture?.(event.pointerId);
