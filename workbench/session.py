@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-
 @dataclass(frozen=True)
 class Session(FeatureOwner, HypothesisOwner):
     """A model with its CLT.
@@ -194,8 +193,7 @@ class Session(FeatureOwner, HypothesisOwner):
             options["other"] = graph.difference(options["other"])
         if "node_threshold" not in graph.info:
             graph = graph.prune()
-        features = graph.nodes[graph.nodes["kind"] == "feature"]
-        if len(features) and (features["label"] == "").all():
+        if not _has_labels(graph.nodes):
             # Labels of people the explorer has by itself: when one is taken away, the other one is there again.
             graph = self._labelled(graph, human=False)
         atlas = self.find_atlas()
@@ -269,6 +267,11 @@ class Session(FeatureOwner, HypothesisOwner):
             ConfigError: there is no feature among the nodes, an id is unknown, or a value cannot be used.
             ModelError: the graph is of another model.
         """
+        atlas = self.find_atlas()
+        if atlas is not None and not _has_labels(graph.nodes):
+            graph = atlas.label_graph(graph)
+            if isinstance(nodes, pd.DataFrame) and not _has_labels(nodes):
+                nodes = nodes["node_id"].astype(str).tolist()
         if nodes is not None and not isinstance(nodes, pd.DataFrame):
             nodes = graph.select(nodes)
         if nodes is not None:
@@ -351,3 +354,9 @@ def open(
     loaded = load_model(model, dtype=dtype, device=device)
     source = default_clt(model) if clt is None else clt
     return Session(loaded=loaded, clt=load_clt(source, model=loaded), clt_name=clt or model)
+
+
+def _has_labels(nodes: pd.DataFrame) -> bool:
+    """Return whether any feature among the nodes has a label, or there is no feature to label."""
+    labels = nodes.loc[nodes["kind"] == "feature", "label"]
+    return not len(labels) or bool((labels != "").any())

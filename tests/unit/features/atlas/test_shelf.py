@@ -136,6 +136,17 @@ def test_graphs_are_labelled_by_the_atlas(bench: wb.Session, built: Atlas) -> No
     assert features["label"].tolist() == expected
 
 
+def test_sliders_are_labelled_by_the_atlas(bench: wb.Session, built: Atlas) -> None:
+    put_full_atlas(built)
+    graph = bench.attribute(tiny_prompt(), progress=False)
+    expected = bench.label(graph).nodes.query("kind == 'feature'").head(3)
+    assert (expected["label"] != "").any()
+    for given in (expected["node_id"].tolist(), graph.select(expected["node_id"])):
+        sliders = bench.sliders(graph, nodes=given)
+        assert [row["label"] for row in sliders.nodes] == expected["label"].tolist()
+        sliders.close()
+
+
 def test_an_explorer_shows_one_card_feature_after_feature(bench: wb.Session, built: Atlas) -> None:
     explorer = bench.explore(bench.attribute(tiny_prompt(), progress=False))
     asked = {"layer": 0, "feature": 3}
