@@ -74,7 +74,7 @@ def test_the_explorer_can_be_used_by_everybody(tiny: Lab, view: str) -> None:
         expect(explorer.root.get_by_test_id("paths-found").locator("li").first).to_be_visible()
     if view == "card":
         # Without an atlas: what a card itself looks like is judged with the feature card.
-        expect(explorer.root.get_by_test_id("card-hint")).to_contain_text("no atlas")
+        expect(explorer.root.get_by_test_id("card-hint")).to_contain_text("this CLT has none")
         explorer.root.get_by_test_id("export").click()
     assert_usable(tiny, explorer.root)
 
