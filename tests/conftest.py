@@ -36,6 +36,7 @@ class FilesButLongTests(LoadFileScheduling):
         return str(nodeid) if self.config.rootpath / file == LONG else str(file)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesButLongTests:
     return FilesButLongTests(config, log)
 

@@ -26,10 +26,10 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli import atlas, bench, card, doctor, evaluate, fetch, lab, models, trace, train, variants
+from workbench.cli import atlas, bench, card, doctor, evaluate, fetch, lab, models, trace, train, validate, variants
 from workbench.errors import WorkbenchError
 
-COMMAND_MODULES = (models, fetch, trace, train, variants, evaluate, atlas, card, bench, lab, doctor)
+COMMAND_MODULES = (models, fetch, trace, train, variants, evaluate, validate, atlas, card, bench, lab, doctor)
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130

@@ -79,7 +79,7 @@ def evaluate(
     # What a user can have mistyped is looked at before minutes of loading and measuring.
     baselines = baseline or list(BASELINES)
     check_baselines(baselines)
-    texts = _prompts(prompts, limit)
+    texts = chosen_prompts(prompts, limit)
     loaded = load_model(model)
     check_prompts(loaded, texts)
     transcoder = load_clt(clt, model=loaded)
@@ -129,7 +129,7 @@ def compare(
     from workbench.evaluation import compare_clts, held_out_tokens
     from workbench.models import load_model
 
-    texts = _prompts(prompts, limit)
+    texts = chosen_prompts(prompts, limit)
     loaded = load_model(model)
     source = resolve_corpus(corpus, model=loaded)
     rows = held_out_tokens(loaded, source, n_tokens=tokens, row_length=row_length, seed=seed)
@@ -140,7 +140,8 @@ def compare(
         show_comparison(comparison)
 
 
-def _prompts(path: Path | None, limit: int | None) -> list[str]:
+def chosen_prompts(path: Path | None, limit: int | None) -> list[str]:
+    """Return the prompts of a file, by default the evaluation prompts; so many of them, evenly spaced."""
     from workbench.evaluation import evenly_spaced, read_prompts
     from workbench.evaluation.prompts import EVALUATION_PROMPTS
 
