@@ -57,7 +57,7 @@ class AtlasOwner:
         """Begin to build the atlas in the background, or return the build at work; ``.wait()`` waits for it.
 
         Args:
-            small: read 20,000 tokens only, a minute or two on two cores. It serves where there is no other one.
+            small: read 20,000 tokens only, two or three minutes on two cores. It serves where there is no other one.
             options: of :func:`workbench.features.atlas.build_atlas`, such as ``tokens`` and ``corpus``.
         """
         return self._shelf.start(small=small, **options)

@@ -24,7 +24,7 @@ from workbench.models import LoadedModel
 
 # Set to 0 it keeps a session from building by itself.
 VARIABLE = "WORKBENCH_ATLAS_BUILD"
-# A small atlas is made while somebody waits for a card: a minute or two on two cores.
+# A small atlas is made while somebody waits for a card: two or three minutes on two cores.
 SMALL = "small"
 SMALL_TOKENS, SMALL_PLAN = 20_000, AtlasPlan(sample_tokens=4_096, held_out_tokens=4_096)
 _log = logging.getLogger(__name__)

@@ -113,7 +113,7 @@ class CardPane implements Pane {
       this.#percent.textContent = "";
       this.#tell(
         stage === "none"
-          ? "Cards are made from an atlas, and this CLT has none. A small one of 20,000 tokens takes a minute or two."
+          ? "Cards are made from an atlas, and this CLT has none. A small one of 20,000 tokens takes two or three minutes."
           : "Stopped; what was read is kept.",
       );
     }
