@@ -1,16 +1,25 @@
 import { isDeepStrictEqual } from "node:util";
+import { vi } from "vitest";
 
 type Listener = (...values: never[]) => void;
 
 /** A widget's model in memory: what a view saves and asks is kept, and its requests can be answered. */
 export class Model<State extends object> {
   readonly asked: { id: string; method: string; params: Record<string, unknown> }[] = [];
-  saves = 0;
+  /** What Python would have got, save by save. */
+  readonly saved: State[] = [];
+  readonly save_changes = vi.fn(() => {
+    this.saved.push(structuredClone(this.#state));
+  });
   #state: State;
   readonly #listeners = new Map<string, Set<Listener>>();
 
   constructor(state: State) {
     this.#state = { ...state };
+  }
+
+  get saves(): number {
+    return this.saved.length;
   }
 
   get listenerCount(): number {
@@ -31,10 +40,6 @@ export class Model<State extends object> {
   /** What Python sends: several traits, one after the other. */
   receive(changes: Partial<State>): void {
     for (const [name, value] of Object.entries(changes)) this.set(name as keyof State, value as never);
-  }
-
-  save_changes(): void {
-    this.saves += 1;
   }
 
   send(message: { id: string; method: string; params: Record<string, unknown> }): void {

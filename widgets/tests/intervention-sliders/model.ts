@@ -1,7 +1,5 @@
-import { vi } from "vitest";
 import type { State, Values } from "../../src/intervention-sliders/state";
-
-type Listener = (...values: never[]) => void;
+import { Model as SharedModel } from "../model";
 
 export const NODES = [
   {
@@ -47,56 +45,5 @@ export function answered(changes: Partial<State> = {}): State {
   return state({ result: { tokens: [MARY, JOHN], kl: 0.25, ...asked }, answered: asked, running: false, ...changes });
 }
 
-/** A widget's model in memory; what the views save is what Python would get. */
-export class Model {
-  readonly save_changes = vi.fn(() => this.saved.push(structuredClone(this.#state)));
-  readonly saved: State[] = [];
-  #state: State;
-  readonly #listeners = new Map<string, Set<Listener>>();
-
-  constructor(state: State) {
-    this.#state = { ...state };
-  }
-
-  get listenerCount(): number {
-    return [...this.#listeners.values()].reduce((sum, listeners) => sum + listeners.size, 0);
-  }
-
-  get<K extends keyof State>(name: K): State[K] {
-    return this.#state[name];
-  }
-
-  set<K extends keyof State>(name: K, value: State[K]): void {
-    if (JSON.stringify(this.#state[name]) === JSON.stringify(value)) return;
-    this.#state[name] = value;
-    this.emit(`change:${name}`);
-  }
-
-  /** What Python sends: several traits, one after the other. */
-  receive(changes: Partial<State>): void {
-    for (const [name, value] of Object.entries(changes)) this.set(name as keyof State, value as never);
-  }
-
-  readonly asked: { id: string; method: string; params: Record<string, unknown> }[] = [];
-
-  send(message: { id: string; method: string; params: Record<string, unknown> }): void {
-    this.asked.push(message);
-  }
-
-  /** Answer the oldest request. */
-  answer(reply: object): void {
-    this.emit("msg:custom", { kind: "reply", id: this.asked.shift()!.id, ...reply }, []);
-  }
-
-  on(event: string, listener: Listener): void {
-    this.#listeners.set(event, (this.#listeners.get(event) ?? new Set()).add(listener));
-  }
-
-  off(event: string, listener: Listener): void {
-    this.#listeners.get(event)?.delete(listener);
-  }
-
-  emit(event: string, ...values: unknown[]): void {
-    for (const listener of [...(this.#listeners.get(event) ?? [])]) listener(...(values as never[]));
-  }
-}
+/** A model of sliders in memory. */
+export class Model extends SharedModel<State> {}
