@@ -276,4 +276,23 @@ made.tokens.query("run == 'steered'")[["token", "probability", "clean_probabilit
 # And the report on this graph, of the other model:
 
 # %%
-bench.scrutinise(week, corrupted="There are twelve months in a", k=8, n_cells=40)
+frames = [
+    "{0} is the first part of the",
+    "From {0} to {1} is one",
+    "{1} ends the",
+    "{2} make a",
+    "{2}: that is a whole",
+    "She came back after {2}, that is, after a",
+    "Between {0} and {1} lies a",
+    "It takes {2}, so it takes a",
+]
+bench.scrutinise(
+    week,
+    corrupted="There are twelve months in a",
+    probe={
+        "a week": [frame.format("Monday", "Sunday", "seven days") for frame in frames],
+        "a year": [frame.format("January", "December", "twelve months") for frame in frames],
+    },
+    k=8,
+    n_cells=40,
+)

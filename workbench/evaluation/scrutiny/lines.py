@@ -17,7 +17,8 @@ from workbench.evaluation.scrutiny.probe import Labelled
 from workbench.evaluation.scrutiny.result import Line
 from workbench.evaluation.validation.statistics import sign_agreement, spearman, with_interval
 
-# Above these a cosine of two pictures counts as the same picture, and as a similar one.
+# Above these a cosine of two pictures counts as the same picture, and as a similar one; the first is also what a
+# probe has to reach.
 SAME, SIMILAR = 0.9, 0.7
 PERMUTATIONS = 200
 
@@ -220,16 +221,20 @@ def probe_line(table: pd.DataFrame, right: Tensor, labelled: Labelled, *, seed: 
         since = "the embedding" if held == 0 else f"layer {table['layer'].iloc[held]}"
         told = f"It takes this prompt for {own!r} from {since} on."
     names = ", ".join(repr(name) for name in labelled.labels)
+    number, control = float(best["accuracy"]), float(best["best_control"])
+    bounds = mean_interval(weighted, Resamples.draw(len(weighted), seed=seed))
+    above = bounds is not None and bounds[0] > control
+    verdict = "Yes" if above and number >= SAME else "Partly" if above else "No better than by chance"
     where = "in the embedding" if best["layer"] < 0 else f"behind layer {best['layer']}"
     return Line(
         "model",
         question,
-        f"A probe at the last position tells {names} apart in {best['accuracy']:.0%} of the prompts that it was not "
-        f"fitted on, at best ({where}); {best['best_control']:.0%} with labels exchanged at random, "
+        f"{verdict}: a probe at the last position tells {names} apart in {number:.0%} of the prompts that it was not "
+        f"fitted on, at best ({where}); {control:.0%} with labels exchanged at random, "
         f"{table['accuracy'].iloc[0]:.0%} from the last token's embedding alone. {told}",
-        float(best["accuracy"]),
-        float(best["best_control"]),
-        mean_interval(weighted, Resamples.draw(len(weighted), seed=seed)),
+        number,
+        control,
+        bounds,
         len(right),
     )
 

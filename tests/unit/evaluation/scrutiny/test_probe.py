@@ -97,6 +97,12 @@ def test_the_line_counts_labels_alike_and_names_the_layer() -> None:
     assert np.mean(found.interval) == pytest.approx(0.75, abs=0.1)
 
 
+def test_what_cannot_be_read_is_said() -> None:
+    one = labelled()
+    table, right = probed(streams(one, 0.0, 0.0), torch.zeros(2, 40).double(), one, seed=0)
+    assert probe_line(table, right, one, seed=0).answer.startswith("No better than by chance: a probe")
+
+
 def test_a_report_has_the_line_with_labelled_prompts_and_says_what_to_give_without() -> None:
     model = tiny_model("llama")
     clt = tiny_clt(model, n_features=20)
@@ -108,6 +114,7 @@ def test_a_report_has_the_line_with_labelled_prompts_and_says_what_to_give_witho
     (row,) = page.lines[page.lines["question"].str.contains("linear probe")].to_dict("records")
     # The last token is the label.
     assert row["number"] == 1
+    assert row["answer"].startswith("Yes: a probe at the last position tells 'seven', 'nine' apart in 100%")
     assert "100% from the last token's embedding alone" in row["answer"]
     assert page.tables["probe"]["layer"].tolist() == list(range(-1, model.n_layers))
     without = scrutinise(clean, graph, **options)
