@@ -224,7 +224,7 @@ def probe_line(table: pd.DataFrame, right: Tensor, labelled: Labelled, *, seed: 
     number, control = float(best["accuracy"]), float(best["best_control"])
     bounds = mean_interval(weighted, Resamples.draw(len(weighted), seed=seed))
     above = bounds is not None and bounds[0] > control
-    verdict = "Yes" if above and number >= SAME else "Partly" if above else "No better than by chance"
+    verdict = "Yes" if above and number >= SAME else "Partly" if above else "Not clearly"
     where = "in the embedding" if best["layer"] < 0 else f"behind layer {best['layer']}"
     return Line(
         "model",

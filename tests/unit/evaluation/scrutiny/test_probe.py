@@ -100,7 +100,7 @@ def test_the_line_counts_labels_alike_and_names_the_layer() -> None:
 def test_what_cannot_be_read_is_said() -> None:
     one = labelled()
     table, right = probed(streams(one, 0.0, 0.0), torch.zeros(2, 40).double(), one, seed=0)
-    assert probe_line(table, right, one, seed=0).answer.startswith("No better than by chance: a probe")
+    assert probe_line(table, right, one, seed=0).answer.startswith("Not clearly: a probe")
 
 
 def test_a_report_has_the_line_with_labelled_prompts_and_says_what_to_give_without() -> None:
