@@ -33,7 +33,7 @@ class _Session(Protocol):
     def sliders(self) -> _Sliders: ...
     @property
     def atlas_build(self) -> AtlasBuild | None: ...
-    def find_atlas(self) -> Atlas | None: ...
+    def existing_atlas(self) -> Atlas | None: ...
     def build_atlas(self, *, small: bool) -> AtlasBuild: ...
 
 
@@ -44,8 +44,13 @@ class AtlasCards:
         self._session = session
 
     def card(self, layer: int, feature: int, *, into: FeatureCard | None) -> FeatureCard | None:
-        """Return a card from the atlas that there is; None where there is none."""
-        atlas, session = self._session.find_atlas(), self._session
+        """Return a card from the atlas that there is; None where there is none.
+
+        Raises:
+            AtlasError: the atlas is damaged; another one would not be found beside it.
+            ConfigError: there is no such feature.
+        """
+        atlas, session = self._session.existing_atlas(), self._session
         if atlas is None:
             return None
         return atlas_card(atlas, layer, feature, attribute=session.attribute, sliders=session.sliders, into=into)

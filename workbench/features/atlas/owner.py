@@ -48,6 +48,14 @@ class AtlasOwner:
         """Return the atlas if there is a usable one, without building anything."""
         return self._shelf.find_usable()
 
+    def existing_atlas(self) -> Atlas | None:
+        """Return the atlas if there is one, without building anything.
+
+        Raises:
+            AtlasError: it is damaged, or of another model, CLT or version.
+        """
+        return self._shelf.find()
+
     @property
     def labels(self) -> GivenLabels:
         """The labels that people gave to features of this CLT, with or without an atlas; all explorers share them."""

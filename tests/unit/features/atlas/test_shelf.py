@@ -187,6 +187,11 @@ def test_a_damaged_atlas_does_not_keep_a_graph_from_its_labels(
     assert "is damaged" in caplog.text
     with pytest.raises(AtlasError, match="is damaged"):
         assert bench.atlas
+    # The card tab says so, too, and offers no build that would not be found beside it.
+    explorer = bench.explore(labelled)
+    with pytest.raises(AtlasError, match="is damaged"):
+        explorer.methods()["card"]({"layer": 0, "feature": 3})
+    explorer.close()
 
 
 def test_the_card_of_a_session_tries_texts_steers_and_takes_labels(bench: wb.Session, built: Atlas) -> None:
